@@ -1,0 +1,124 @@
+"""The doors of this process to the ledger: one Redis connection pool, one feed, one set of watched jobs.
+
+Made on first use and shared by every viewer and by /healthz. While Redis cannot be reached nothing is kept
+and the next caller tries again, so that the pages recover by themselves when it is back.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import streamlit as st
+from redis.exceptions import RedisError
+from streamlit.connections import BaseConnection
+
+from dashboard.detail import Details
+from dashboard.feed import Feed
+from dashboard.search import Answers
+from tasks import settings
+from tasks.errors import IngestboardError
+from tasks.ledger import Ledger, connect, monitor
+from tasks.settings import Settings
+
+# A host that swallows packets costs a connect timeout: all viewers share one attempt in this many seconds.
+REFUSED_FOR_S = 1.0
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the viewers of this process have in common."""
+
+    settings: Settings
+    ledger: Ledger
+    feed: Feed
+    details: Details
+
+
+_lock = threading.Lock()
+_shared: Shared | None = None
+_refused: tuple[float, IngestboardError] | None = None
+_answers_lock = threading.Lock()
+_answers: Answers | None = None
+
+
+def shared() -> Shared:
+    """The shared objects, connecting on first use. Raises RedisUnreachable or RedisTooOld."""
+    global _shared, _refused
+    if _shared is not None:
+        return _shared
+    with _lock:
+        if _shared is not None:
+            return _shared
+        if _refused is not None and time.monotonic() - _refused[0] < REFUSED_FOR_S:
+            raise _refused[1]
+        try:
+            _shared = sharing(connect(settings.current()))
+        except IngestboardError as error:
+            _refused = (time.monotonic(), error)
+            raise
+        _refused = None
+        return _shared
+
+
+def sharing(ledger: Ledger) -> Shared:
+    """The shared objects over a ledger that is connected already."""
+    return Shared(
+        settings=ledger.settings, ledger=ledger, feed=Feed(partial(monitor.changes, ledger)), details=Details(ledger)
+    )
+
+
+def use(ledger: Ledger | None) -> None:
+    """Share this ledger from now on; None forgets it, so that the next use connects again."""
+    global _shared, _refused
+    with _lock:
+        _shared = sharing(ledger) if ledger is not None else None
+        _refused = None
+
+
+def answers() -> Answers:
+    """The child process that answers searches; it is started by its first use, or by the server."""
+    global _answers
+    with _answers_lock:
+        if _answers is None:
+            _answers = Answers()
+        return _answers
+
+
+def up() -> bool:
+    """Whether Redis answers now."""
+    try:
+        return bool(shared().ledger.redis.ping())
+    except (RedisError, IngestboardError):
+        return False
+
+
+class RedisConnection(BaseConnection[Ledger]):
+    """The ledger of this process as a Streamlit connection; every session gets the same pool."""
+
+    def _connect(self, **kwargs: Any) -> Ledger:
+        return shared().ledger
+
+    @property
+    def ledger(self) -> Ledger:
+        return shared().ledger
+
+    @property
+    def settings(self) -> Settings:
+        return shared().settings
+
+    @property
+    def feed(self) -> Feed:
+        return shared().feed
+
+    @property
+    def details(self) -> Details:
+        return shared().details
+
+
+def redis() -> RedisConnection:
+    """The connection for a page. Raises RedisUnreachable or RedisTooOld while it cannot be made."""
+    return st.connection("redis", type=RedisConnection)

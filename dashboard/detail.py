@@ -1,0 +1,70 @@
+"""What the job pages show, read once for all who watch the same job.
+
+The job's row is read at most twice a second; its documents, events and stages only when the row's
+revision moved, and those of a very large job less often while it runs. It never writes.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from tasks.ledger import Ledger, monitor
+from tasks.ledger.records import DocumentRow, EventRow, JobRow, StageRow
+
+TICK_S = 0.5
+KEPT_JOBS = 32
+# Reading 1,000 document rows is worth a second's wait between two readings.
+DOCUMENTS_PER_SECOND = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """One job with all that its page shows. `read_at` is monotonic seconds of the last full reading."""
+
+    row: JobRow
+    documents: tuple[DocumentRow, ...]
+    events: tuple[EventRow, ...]
+    stages: tuple[StageRow, ...]
+    looked_at: float
+    read_at: float
+
+
+class Details:
+    """The jobs being watched in this process. Thread-safe; raises JobNotFound and redis errors."""
+
+    def __init__(self, ledger: Ledger, *, tick_s: float = TICK_S) -> None:
+        self._ledger = ledger
+        self._tick_s = tick_s
+        self._lock = threading.Lock()
+        self._known: OrderedDict[str, Detail] = OrderedDict()
+
+    def look(self, job_id: str, *, fresh: bool = False) -> Detail:
+        """The job now; `fresh` after an action of this viewer, who must see its effect at once."""
+        with self._lock:
+            known = self._known.get(job_id)
+        if known is not None and not fresh and time.monotonic() - known.looked_at < self._tick_s:
+            return known
+        detail = self._read(job_id, None if fresh else known)
+        with self._lock:
+            self._known[job_id] = detail
+            self._known.move_to_end(job_id)
+            while len(self._known) > KEPT_JOBS:
+                self._known.popitem(last=False)
+        return detail
+
+    def _read(self, job_id: str, known: Detail | None) -> Detail:
+        now = time.monotonic()
+        row = monitor.job(self._ledger, job_id)
+        if known is not None and not row.final:
+            patience = len(known.documents) / DOCUMENTS_PER_SECOND
+            if row.state == known.row.state and now - known.read_at < patience:
+                return Detail(row, known.documents, known.events, known.stages, now, known.read_at)
+        if known is not None and row.revision == known.row.revision:
+            return Detail(row, known.documents, known.events, known.stages, now, known.read_at)
+        documents = tuple(monitor.documents(self._ledger, job_id))
+        events = tuple(monitor.events(self._ledger, job_id))
+        stages = tuple(monitor.stages(self._ledger, job_id))
+        return Detail(row, documents, events, stages, now, now)

@@ -1,0 +1,177 @@
+"""One job as HTML: head, figures, stage timeline, documents, events and the receipt of a stop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from dashboard import format, markup
+from dashboard.markup import Column, Figure, safe
+from tasks.ledger.records import DocumentRow, EventRow, JobRow, StageRow, StopReceipt
+from tasks.ledger.states import STAGES, State
+from tasks.recipe import Recipe
+
+DOCUMENTS = (
+    Column("State", "ib-state"),
+    Column("Document", "ib-title"),
+    Column("Chunks", "ib-num"),
+    Column("Size", "ib-num"),
+    Column("Time", "ib-num"),
+    Column("Tries", "ib-num"),
+)
+_UNIT = {"characters": "characters", "markdown": "characters", "sentence": "tokens"}
+
+
+def head(row: JobRow, now: datetime) -> str:
+    """Badge, title, whose it is, progress and the error if there is one."""
+    error = f'<p class="ib-error">{safe(row.error)}</p>' if row.error else ""
+    facts = [
+        f'collection <a href="{markup.collection_link(row.collection)}" target="_self">{safe(row.collection)}</a>',
+        f"submitted by <b>{safe(row.owner or 'someone')}</b> {markup.when(row.created_at, now)}",
+        f"priority {safe(row.priority or 'default')}",
+        f'<code title="The id of this job">{safe(row.id)}</code>',
+    ]
+    doing = f'<p class="ib-soft">{safe(format.sentence(row.step_description))}</p>' if not row.final and row.step_description else ""
+    return (
+        f'<div class="ib ib-head"><div>{markup.badge(row.state)}<h2>{safe(row.title or row.id)}</h2></div>'
+        f'<p class="ib-soft">{" · ".join(facts)}</p>'
+        f'<div class="ib-big">{markup.progress(row)}</div>{doing}{error}</div>'
+    )
+
+
+def figures(row: JobRow, now: datetime) -> str:
+    left = row.left_s(now)
+    done = f"{format.number(row.documents_done)} / {format.number(row.documents_total)}"
+    return markup.figures(
+        (
+            Figure("documents done", done),
+            Figure("failed", format.number(row.documents_failed), "bad" if row.documents_failed else ""),
+            Figure("from cache", format.number(row.documents_cached),
+                   hint="Taken from an earlier run of the same bytes under the same recipe"),
+            Figure("chunks", format.number(row.chunks)),
+            Figure("elapsed", format.duration(row.elapsed_s(now))),
+            Figure("time left", f"~{format.coarse(left)}" if left is not None else format.NOTHING),
+            Figure("attempt", format.number(row.attempt)),
+        )
+    )
+
+
+def stop_receipt(stop: StopReceipt, row: JobRow, now: datetime) -> str:
+    """What was asked by whom, what happened, how long it took and what was kept."""
+    asked = "a force stop" if stop.forced else "the cancel"
+    lines = [f"<b>{safe(stop.asked_by or 'Someone')}</b> asked for {asked} {markup.when(stop.asked_at, now)}."]
+    if stop.stopped_at is None:
+        if row.final:
+            lines.append("The job ended before the stop took effect.")
+        else:
+            waiting = format.duration((now - stop.asked_at).total_seconds())
+            lines.append(f"Waiting for {safe(waiting)} until the work stops at its next checkpoint.")
+    else:
+        lines.append(_stopped(stop))
+    if row.state is State.CANCELED:
+        lines.append(
+            "Nothing was published; the collection is as it was. "
+            + (
+                f"{format.counted(row.documents_done, 'finished document')} stay in the artifact store, "
+                "so that a retry does not embed them again."
+                if row.documents_done
+                else "No document was finished."
+            )
+        )
+    return f'<div class="ib ib-receipt"><b>Stop</b><p>{" ".join(lines)}</p></div>'
+
+
+def _stopped(stop: StopReceipt) -> str:
+    took = format.duration(stop.took_s)
+    match stop.how:
+        case "before it started":
+            return f"It was canceled in {safe(took)}, before any work had started."
+        case "at a checkpoint":
+            return f"The work stopped at a checkpoint, {safe(took)} after it was asked."
+        case "killed":
+            return f"No checkpoint came in time, so the work horse was killed; it took {safe(took)}."
+        case "too late":
+            return "It came too late: the snapshot was published already. Roll the collection back instead."
+        case other:
+            return f"It stopped after {safe(took)}{f' ({safe(other)})' if other else ''}."
+
+
+def timeline(stages: Sequence[StageRow], row: JobRow, now: datetime) -> str:
+    """A bar a stage over the time of the attempt; stages overlap when workers share a job."""
+    if not stages:
+        return '<div class="ib ib-soft">No stage has been entered yet.</div>'
+    begin = min(stage.started_at for stage in stages)
+    end = max((stage.ended_at for stage in stages), default=begin)
+    if not row.final:
+        end = max(end, now)
+    whole = max((end - begin).total_seconds(), 1e-6)
+    lines = []
+    for stage in sorted(stages, key=lambda one: STAGES.index(one.stage) if one.stage in STAGES else len(STAGES)):
+        live = not row.final and row.stage == stage.stage
+        till = end if live else stage.ended_at
+        left = 100 * (stage.started_at - begin).total_seconds() / whole
+        width = max(0.6, 100 * (till - stage.started_at).total_seconds() / whole)
+        took = (till - stage.started_at).total_seconds()
+        work = f"{format.duration(stage.work_s)} of work" if stage.work_s else ""
+        lines.append(
+            f'<div class="ib-stage"><span>{safe(stage.stage)}</span>'
+            f'<span class="ib-track" title="{safe(format.exact(stage.started_at))} to {safe(format.exact(till))}">'
+            f'<i class="{"ib-live" if live else ""}" style="left:{min(left, 99.4):.2f}%;width:{min(width, 100 - min(left, 99.4)):.2f}%"></i></span>'
+            f'<span class="ib-num">{safe(format.duration(took))}</span>'
+            f'<span class="ib-num ib-soft">{safe(work)}</span></div>'
+        )
+    return f'<div class="ib ib-timeline">{"".join(lines)}</div>'
+
+
+def documents(rows: Sequence[DocumentRow]) -> str:
+    """The documents with their states and reasons."""
+
+    def cells(row: DocumentRow) -> tuple[str, ...]:
+        reason = f'<span class="ib-reason">{safe(row.error)}</span>' if row.error else ""
+        cached = ' <span class="ib-chip" title="Same bytes and recipe as before: nothing to embed">cached</span>'
+        return (
+            markup.badge(row.state),
+            f'<span class="ib-name" title="{safe(row.name)}">{safe(row.name)}</span>{cached if row.cached else ""}{reason}',
+            format.number(row.chunks) if row.chunks else format.NOTHING,
+            safe(format.size(row.size_bytes)),
+            safe(format.duration(row.seconds)) if row.seconds else format.NOTHING,
+            format.number(row.tries),
+        )
+
+    return markup.table(DOCUMENTS, map(cells, rows), kind="ib-documents")
+
+
+def events(rows: Sequence[EventRow], now: datetime) -> str:
+    """The event log, newest last."""
+    if not rows:
+        return '<div class="ib ib-soft">Nothing has happened yet.</div>'
+    lines = "".join(f"<li>{markup.when(row.at, now)}<span>{safe(row.text)}</span></li>" for row in rows)
+    return f'<div class="ib"><ol class="ib-log">{lines}</ol></div>'
+
+
+def facts(row: JobRow, now: datetime) -> str:
+    """Worker, attempts, times, recipe and snapshot, as a list of terms."""
+    pairs = [
+        ("Worker", safe(row.worker or format.NOTHING)),
+        ("Attempt", format.number(row.attempt)),
+        ("Submitted", markup.when(row.created_at, now)),
+        ("Started", markup.when(row.started_at, now)),
+        ("Ended", markup.when(row.ended_at, now)),
+        ("Recipe", recipe(row.recipe)),
+        ("Snapshot", safe(row.snapshot or format.NOTHING)),
+    ]
+    terms = "".join(f"<div><dt>{safe(name)}</dt><dd>{value}</dd></div>" for name, value in pairs)
+    return f'<div class="ib"><dl class="ib-facts">{terms}</dl></div>'
+
+
+def recipe(text: str) -> str:
+    """The recipe in words, its fingerprint on hover."""
+    try:
+        made = Recipe.model_validate_json(text)
+    except ValidationError:
+        return format.NOTHING
+    unit = _UNIT[made.splitter]
+    words = f"{made.splitter}, {format.number(made.chunk_size)} {unit}, overlap {format.number(made.chunk_overlap)}, {made.embedder}"
+    return f'<span title="Fingerprint {safe(made.fingerprint)}">{safe(words)}</span>'

@@ -1,0 +1,163 @@
+"""Submit documents: files, a folder from here, or an allowed folder on the server. Nothing is submitted twice."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from pathlib import Path
+from typing import BinaryIO, cast, get_args
+
+import streamlit as st
+from pydantic import ValidationError
+
+from dashboard import connection, format, who
+from tasks import catalog
+from tasks.errors import CollectionNameRefused, IngestboardError
+from tasks.ledger.control import COLLECTION_NAME
+from tasks.ledger.records import Receipt
+from tasks.recipe import Recipe, Splitter
+from tasks.settings import QUEUES, Settings
+from tasks.submitting import submit_files, submit_folder
+
+FILES, FOLDER, SERVER = "Files", "Folder", "Folder on the server"
+SPLITTERS = {
+    "characters": "By characters, at sentence and paragraph ends",
+    "sentence": "By sentences, measured in tokens",
+    "markdown": "By Markdown headings, then characters",
+}
+SUBMITTED = "documents:submitted"
+
+
+def token() -> str:
+    """The mark of this form. Its widgets carry it and so does the submission: a second click, a rerun or a
+    click that was on its way when the first one succeeded finds either the same job or no form."""
+    value: str = st.session_state.setdefault("documents:token", secrets.token_urlsafe(16))
+    return value
+
+
+def renew() -> None:
+    st.session_state["documents:token"] = secrets.token_urlsafe(16)
+
+
+def known_collections(settings: Settings) -> list[str]:
+    published = {row.name for row in catalog.collections(settings)}
+    return sorted(published | set(connection.redis().feed.look().collections()))
+
+
+def collection_field(settings: Settings, form: str) -> str:
+    """The collection to submit to, with the sentence about a name that cannot be used right below it."""
+    name = st.selectbox(
+        "Collection", known_collections(settings), index=None, accept_new_options=True, key=f"collection-{form}",
+        placeholder="Choose one or type a new name", help="A named, searchable set of documents.",
+    ) or ""
+    name = name.strip()
+    if name and not COLLECTION_NAME.fullmatch(name):
+        st.error(str(CollectionNameRefused(name=name)), icon=":material/error:")
+        return ""
+    return name
+
+
+def recipe_fields(form: str) -> Recipe | None:
+    """The recipe, or None with a sentence below its fields when they do not go together."""
+    usual = Recipe()
+    with st.expander("Recipe", icon=":material/tune:"):
+        splitter = st.selectbox(
+            "Split", list(get_args(Splitter)), format_func=lambda one: SPLITTERS.get(one, one), key=f"splitter-{form}"
+        )
+        left, right = st.columns(2)
+        unit = "tokens" if splitter == "sentence" else "characters"
+        # SentenceSplitter measures tokens: four characters each, as a rule of thumb.
+        share = 4 if splitter == "sentence" else 1
+        size = left.number_input(f"Chunk size ({unit})", 100, 20_000, usual.chunk_size // share, 50,
+                                 key=f"size-{share}-{form}")
+        overlap = right.number_input(f"Overlap ({unit})", 0, 5_000, usual.chunk_overlap // share, 10,
+                                     key=f"overlap-{share}-{form}")
+        try:
+            return Recipe(splitter=cast(Splitter, splitter), chunk_size=size, chunk_overlap=overlap)
+        except ValidationError as error:
+            reason = error.errors(include_input=False, include_url=False)[0]["msg"].removeprefix("Value error, ")
+            st.error(format.sentence(reason), icon=":material/error:")
+            return None
+
+
+def files_field(source: str, settings: Settings, form: str) -> list[tuple[str, BinaryIO]]:
+    limit = math.ceil(settings.upload_max_bytes / 1_048_576)
+    found = st.file_uploader(
+        "Documents", accept_multiple_files="directory" if source == FOLDER else True, key=f"files-{source}-{form}",
+        max_upload_size=limit, label_visibility="collapsed",
+    )
+    if found:
+        st.caption(f"{format.counted(len(found), 'document')}, {format.size(sum(one.size for one in found))}")
+    for one in found:
+        one.seek(0)
+    return [(one.name, one) for one in found]
+
+
+def folder_field(settings: Settings, form: str) -> Path | None:
+    left, right = st.columns(2)
+    root = left.selectbox("Folder", settings.folders, format_func=lambda path: path.name or str(path), key=f"root-{form}")
+    below = right.text_input("Folder inside it (optional)", key=f"below-{form}", placeholder="reports/2026")
+    return root / (below or "").strip().strip("/") if root is not None else None
+
+
+def done() -> None:
+    """What was just submitted, with the way to it."""
+    receipt: Receipt | None = st.session_state.get(SUBMITTED)
+    if receipt is None:
+        return
+    with st.container(border=True, horizontal=True, vertical_alignment="center", key="submitted"):
+        st.markdown(":material/check_circle: **Submitted.**", width="content")
+        st.text(receipt.sentence, width="content")
+        st.page_link("views/job.py", label="Watch the job", icon=":material/arrow_forward:",
+                     query_params={"job": receipt.job})
+
+
+def submit(source: str, files: list[tuple[str, BinaryIO]], folder: Path | None, **common: str | Recipe) -> None:
+    """Submit and start a new form. The token is renewed before anything is drawn: drawing may end this run."""
+    ledger = connection.redis().ledger
+    form = token()
+    try:
+        if source == SERVER and folder is not None:
+            receipt = submit_folder(ledger, folder, token=form, **common)  # type: ignore[arg-type]
+        else:
+            receipt = submit_files(ledger, files, token=form, **common)  # type: ignore[arg-type]
+    except IngestboardError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    st.session_state[SUBMITTED] = receipt
+    st.session_state["documents:toast"] = True
+    renew()
+    st.rerun()
+
+
+settings = connection.redis().settings
+st.title("Documents")
+if st.session_state.pop("documents:toast", False):
+    st.toast("Submitted.", icon=":material/check:")
+done()
+
+form = token()
+sources = [FILES, FOLDER, *([SERVER] if settings.folders else [])]
+source = st.segmented_control("From", sources, default=FILES, required=True, key="source", label_visibility="collapsed") or FILES
+folder = folder_field(settings, form) if source == SERVER else None
+files = files_field(source, settings, form) if source != SERVER else []
+
+left, right = st.columns([2, 1])
+with left:
+    collection = collection_field(settings, form)
+with right:
+    priority = st.segmented_control("Priority", QUEUES, default="default", required=True, format_func=str.capitalize,
+                                    key=f"priority-{form}") or "default"
+recipe = recipe_fields(form)
+
+ready = bool(collection and recipe and (folder if source == SERVER else files))
+if st.button("Submit", type="primary", icon=":material/send:", disabled=not ready, key=f"submit-{form}") and recipe:
+    with st.spinner("Saving the documents…"):
+        submit(source, files, folder, collection=collection, owner=who.me(settings), priority=priority, recipe=recipe)
+if not ready:
+    missing = [words for words, there in (
+        ("a folder" if source == SERVER else "at least one document", bool(folder if source == SERVER else files)),
+        ("a collection", bool(collection)),
+    ) if not there]
+    if missing:
+        st.caption(f"To submit, choose {' and '.join(missing)}.")

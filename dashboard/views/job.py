@@ -1,0 +1,108 @@
+"""One job (?job=ID): progress, stages, documents, events, and what may be done to it. It polls until the job is final."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import streamlit as st
+
+from dashboard import actions, connection, format, job_markup, markup, outage
+from dashboard.detail import Detail
+from dashboard.pace import Outline, of
+from tasks.errors import JobNotFound
+from tasks.ledger.records import JobRow
+from tasks.ledger.states import Action, State
+
+OUTLINE = Outline("job")
+DOCUMENTS_PAGE = 200
+
+
+def pace_of(row: JobRow) -> float | None:
+    """Seconds between two looks; None once nothing can change any more."""
+    if row.final:
+        return None
+    mirror = connection.redis().feed.look()
+    return of(row.state is not State.QUEUED or mirror.figures.workers_alive > 0)
+
+
+def job() -> None:
+    """The live part: display only. It asks for one full run when the buttons or the pace must change."""
+    try:
+        detail = connection.redis().details.look(st.session_state["job:id"])
+        OUTLINE.redraw_unless(*outline(detail))
+    except outage.AWAY:
+        outage.inline("some time")
+        return
+    except JobNotFound:
+        OUTLINE.redraw_unless("gone")
+        return
+    now = datetime.now(UTC)
+    row = detail.row
+    st.html(job_markup.head(row, now) + job_markup.figures(row, now)
+            + (job_markup.stop_receipt(row.stop, row, now) if row.stop else ""))
+    st.html(section("Stages") + job_markup.timeline(detail.stages, row, now))
+    st.html(section("Documents") + documents(detail, st.session_state["job:documents"]))
+    st.html(section("Events") + job_markup.events(detail.events, now))
+    st.html(section("About this job") + job_markup.facts(row, now))
+
+
+def outline(detail: Detail) -> tuple[object, ...]:
+    """What the full run draws by: buttons, pace and pager depend on nothing else."""
+    row = detail.row
+    failed = bool(row.documents_failed)
+    return row.id, row.state, row.attempt, failed, pace_of(row), len(detail.documents)
+
+
+def section(title: str) -> str:
+    return f'<h3 class="ib-section">{title}</h3>'
+
+
+def documents(detail: Detail, number: int) -> str:
+    start = (number - 1) * DOCUMENTS_PAGE
+    shown = detail.documents[start : start + DOCUMENTS_PAGE]
+    if not shown:
+        return '<div class="ib ib-soft">This job has no documents.</div>'
+    return job_markup.documents(shown)
+
+
+def documents_page(count: int) -> int:
+    """The pager of a long document list, outside of the live part."""
+    last = max(1, -(-count // DOCUMENTS_PAGE))
+    if last == 1:
+        return 1
+    return int(st.number_input(f"Documents, page of {format.number(last)}", 1, last, key="documents_page", width=200))
+
+
+def nothing_here(title: str, advice: str) -> None:
+    st.html(markup.empty(title, advice, "./", "Show the board"))
+
+
+def show(job_id: str) -> None:
+    """The page of one job."""
+    if st.session_state.get("job:id") != job_id:
+        st.session_state.pop(actions.ASKING, None)
+    st.session_state["job:id"] = job_id
+    actions.told()
+    try:
+        # A full run follows an action or a change: the person must see its effect at once.
+        detail = connection.redis().details.look(job_id, fresh=True)
+    except JobNotFound as error:
+        OUTLINE.drawn("gone")
+        nothing_here("No such job", str(error))
+        return
+    asked = st.query_params.pop("ask", "")
+    if asked in set(Action):
+        actions.ask(Action(asked))
+    actions.buttons(detail.row)
+    st.session_state["job:documents"] = documents_page(len(detail.documents))
+    drawn = outline(detail)
+    OUTLINE.drawn(*drawn)
+    st.fragment(job, run_every=pace_of(detail.row))()
+    actions.open_question(detail.row)
+
+
+st.page_link("views/board.py", label="Board", icon=":material/arrow_back:")
+if wanted := st.query_params.get("job", "").strip():
+    show(wanted)
+else:
+    nothing_here("No job chosen", "Open one from the board, or add ?job=ID to the address.")

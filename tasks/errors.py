@@ -1,0 +1,216 @@
+"""Every error that a person may meet: one root, a sentence each, carrying its data.
+
+A message says what happened, to what, and what to do. It carries names, counts and reasons only:
+never document text, never a secret.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class IngestboardError(Exception):
+    """Something went wrong in Ingestboard; look at the log for more."""
+
+    sentence = "Something went wrong in Ingestboard; look at the log for more."
+
+    def __init__(self, **data: Any) -> None:
+        self.data = data
+        super().__init__(self.sentence.format_map(data))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rebuild, (type(self), self.data))
+
+
+def _rebuild(cls: type[IngestboardError], data: dict[str, Any]) -> IngestboardError:
+    return cls(**data)
+
+
+class SettingsError(IngestboardError):
+    """A setting cannot be used. Data: variable, reason."""
+
+    sentence = "The setting {variable} cannot be used: {reason}; correct it and start again."
+
+
+class RedisUnreachable(IngestboardError):
+    """No answer from Redis. Data: url (masked), reason."""
+
+    sentence = "Redis at {url} does not answer ({reason}); check REDIS_URL and that the server runs."
+
+
+class RedisTooOld(IngestboardError):
+    """The server is older than we need. Data: url (masked), version."""
+
+    sentence = "Redis at {url} is version {version}; Ingestboard needs 6.2 or newer."
+
+
+class DataUnwritable(IngestboardError):
+    """The data folder cannot be written. Data: path, reason."""
+
+    sentence = "The folder {path} cannot be written ({reason}); free space or set INGESTBOARD_DATA to another folder."
+
+
+class JobNotFound(IngestboardError):
+    """No job of that id. Data: job."""
+
+    sentence = "There is no job {job}; it may have been deleted or its time on the board has passed."
+
+
+class ActionRefused(IngestboardError):
+    """The state of a job does not allow the action. Data: job, state, action, allowed (a phrase)."""
+
+    sentence = "Job {job} is {state}; only a job that is {allowed} can be {action}."
+
+
+class TooLateToCancel(IngestboardError):
+    """The job is at its commit point. Data: job."""
+
+    sentence = "Job {job} is publishing its snapshot at this moment and can no longer be canceled; roll the collection back instead."
+
+
+class SubmissionRefused(IngestboardError):
+    """A submission that cannot be accepted. Data: reason (a clause with its remedy)."""
+
+    sentence = "Nothing was submitted: {reason}."
+
+
+class CollectionNameRefused(IngestboardError):
+    """A collection name that is no safe folder name. Data: name."""
+
+    sentence = (
+        "{name!r} cannot name a collection; use 1 to 64 letters, digits, dashes or underscores, "
+        "starting with a letter or digit."
+    )
+
+
+class CollectionNotFound(IngestboardError):
+    """No published snapshot under that name. Data: name."""
+
+    sentence = "The collection {name} has no published snapshot; submit documents to it first."
+
+
+class SnapshotNotFound(IngestboardError):
+    """No such version of the collection. Data: name, version."""
+
+    sentence = "The collection {name} has no snapshot {version}; `ingestboard snapshots {name}` lists those it has."
+
+
+class DocumentFailed(IngestboardError):
+    """One document cannot be ingested. Data: reason (a whole sentence that a person can act on)."""
+
+    sentence = "{reason}"
+
+
+class EmbedderUnusable(IngestboardError):
+    """The embedder named in the settings cannot be loaded. Data: embedder, reason."""
+
+    sentence = "The embedder {embedder} cannot be loaded ({reason}); correct INGESTBOARD_EMBEDDER or its arguments."
+
+
+class SnapshotInvalid(IngestboardError):
+    """A staged snapshot did not pass verification and was not published. Data: name, reason."""
+
+    sentence = "The new snapshot of {name} was not published because it did not verify: {reason}."
+
+
+# What a worker meets between its checks. They are no failures of a job: they say why it stops here.
+
+
+class Stopping(IngestboardError):
+    """The work stops at this checkpoint."""
+
+
+class Canceled(Stopping):
+    """A person asked for the stop. Data: job."""
+
+    sentence = "Job {job} was canceled."
+
+
+class Fenced(Stopping):
+    """Another attempt owns this work now. Data: job, attempt."""
+
+    sentence = "Attempt {attempt} of job {job} is no longer current and writes nothing more."
+
+
+class HandedBack(Stopping):
+    """The worker is shutting down and gives the shard back to the queue. Data: job."""
+
+    sentence = "The worker is shutting down; job {job} goes on elsewhere."
+
+
+class SearchFailed(IngestboardError):
+    """A search without an answer. Data: reason (a whole sentence)."""
+
+    sentence = "{reason}"
+
+
+# What a publish or a search of a collection can meet.
+
+
+class BaseMoved(IngestboardError):
+    """CURRENT is no longer the version that a staged snapshot is based on. Data: name, base, current."""
+
+    sentence = (
+        "The collection {name} moved from {base} to {current} while a new snapshot was being staged; "
+        "nothing was published, retry the job to publish on top of the newer one."
+    )
+
+
+class CollectionBusy(IngestboardError):
+    """Another process holds the pointer of the collection for too long. Data: name."""
+
+    sentence = "The collection {name} is being changed by another process; try again in a moment."
+
+
+class EmbedderMismatch(IngestboardError):
+    """A query or documents of another embedder than the collection's. Data: name, built, asked."""
+
+    sentence = (
+        "The collection {name} was built with {built} and cannot take vectors of {asked}; "
+        "use a collection of its own for each embedder, or set INGESTBOARD_EMBEDDER back."
+    )
+
+
+# What the programs say when they cannot start.
+
+
+class RedisMissing(IngestboardError):
+    """No server to embed. Data: reason."""
+
+    sentence = "There is no Redis 6.2 or newer to start ({reason}); install redis-server or set REDIS_URL."
+
+
+class RedisNotStarted(IngestboardError):
+    """The embedded server did not come up. Data: reason (a clause), log."""
+
+    sentence = "The embedded Redis did not start: {reason}; see {log}."
+
+
+class AlreadyRunning(IngestboardError):
+    """Another `up` holds the data folder. Data: data, address."""
+
+    sentence = "Ingestboard already runs on {data}, at {address}; open that, or set INGESTBOARD_DATA to another folder."
+
+
+class PortTaken(IngestboardError):
+    """Somebody else listens there. Data: host, port."""
+
+    sentence = "Port {port} on {host} is in use; stop what listens there or set PORT to another."
+
+
+class AddressRefused(IngestboardError):
+    """The dashboard cannot listen there. Data: host, port, reason."""
+
+    sentence = "The dashboard cannot listen on {host} port {port} ({reason}); correct INGESTBOARD_HOST or PORT."
+
+
+class ProgramEnded(IngestboardError):
+    """One of the programs of `up` ended or stayed silent while it started. Data: name, what, reason, log."""
+
+    sentence = "The {name} {what} while starting: {reason} See {log}."
+
+
+class PortUnusable(IngestboardError):
+    """The dashboard cannot listen there. Data: host, port, reason."""
+
+    sentence = "The dashboard cannot listen on {host}:{port} ({reason}); stop that program or set PORT to another number."

@@ -1,0 +1,247 @@
+"""What the ledger's readers hand out: frozen rows, decoded once, safe to share between threads.
+
+A field that is missing or garbled in Redis becomes its empty value: a corrupt row is shown as it is and
+never raises in a reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from tasks.ledger.states import FINAL, DocumentState, State
+
+
+def text(value: Any) -> str:
+    """Bytes from Redis as text; what is no UTF-8 is shown replaced."""
+    if value is None:
+        return ""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def number(value: Any, default: float = 0.0) -> float:
+    """A number from Redis, or the default when there is none."""
+    try:
+        result = float(value)
+    except (TypeError, ValueError):
+        return default
+    return result if result == result and abs(result) != float("inf") else default
+
+
+def whole(value: Any) -> int:
+    return int(number(value))
+
+
+def moment(value: Any) -> datetime | None:
+    """Epoch seconds as an aware UTC time."""
+    seconds = number(value)
+    if seconds <= 0 or seconds > 253_402_300_799:
+        return None
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class StopReceipt:
+    """What became of a request to stop: asked, stopped, how, and how long it took."""
+
+    asked_at: datetime
+    asked_by: str
+    forced: bool
+    stopped_at: datetime | None
+    how: str  # "" while it goes on; else "before it started", "at a checkpoint", "by killing its work horse", ...
+    took_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """One job as a reader sees it. Times are aware UTC, durations seconds, percent 0 to 100."""
+
+    id: str
+    state: State
+    title: str
+    collection: str
+    owner: str
+    kind: str
+    priority: str
+    stage: str
+    current_step: int
+    total_steps: int
+    step_description: str
+    percent: float
+    documents_total: int
+    documents_done: int
+    documents_failed: int
+    documents_cached: int
+    chunks: int
+    attempt: int
+    worker: str
+    created_at: datetime | None
+    started_at: datetime | None
+    last_updated: datetime | None
+    ended_at: datetime | None
+    error: str
+    snapshot: str
+    revision: int
+    recipe: str = ""  # JSON of tasks.recipe.Recipe
+    stop: StopReceipt | None = None
+
+    @property
+    def final(self) -> bool:
+        return self.state in FINAL
+
+    def elapsed_s(self, now: datetime) -> float | None:
+        """Seconds since the attempt started, up to its end; None before it starts."""
+        if self.started_at is None:
+            return None
+        return max(0.0, ((self.ended_at or now) - self.started_at).total_seconds())
+
+    def left_s(self, now: datetime) -> float | None:
+        """Seconds left at the pace so far; None while that cannot be told (under 2 percent or 2 s)."""
+        elapsed = self.elapsed_s(now)
+        if self.state is not State.RUNNING or elapsed is None or elapsed < 2 or self.percent < 2:
+            return None
+        return elapsed * (100.0 - self.percent) / self.percent
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRow:
+    """One document of a job. `seconds` is the time its ingestion took; `chunks` what it gave."""
+
+    number: int
+    name: str
+    size_bytes: int
+    state: DocumentState
+    error: str
+    chunks: int
+    cached: bool
+    sha256: str
+    path: str  # where the server reads it from; empty once its bytes are saved as sha256
+    seconds: float
+    tries: int
+    attempt: int = 0  # attempt of the job that it ended in
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """One line of a job's event log, oldest first."""
+
+    at: datetime
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageRow:
+    """One stage of a job: first entered, last left, and the work in it over all workers, in seconds."""
+
+    stage: str
+    started_at: datetime
+    ended_at: datetime
+    work_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """One RQ worker process. `heartbeat_age_s` is seconds since it last reported."""
+
+    name: str
+    host: str
+    pid: int
+    state: str
+    queues: tuple[str, ...]
+    job: str  # id of our job that it works on, "" while idle
+    heartbeat_age_s: float
+    done: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The line of figures above the board. Counts are jobs; `oldest_wait_s` None while nothing waits."""
+
+    queued: int = 0
+    running: int = 0
+    done_today: int = 0
+    failed_today: int = 0
+    workers_alive: int = 0
+    oldest_wait_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What changed since a revision: rows that are new or newer, ids that are gone."""
+
+    revision: int
+    jobs: tuple[JobRow, ...] = ()
+    removed: tuple[str, ...] = ()
+    figures: Figures = field(default_factory=Figures)
+    reset: bool = False  # the ledger is older than the revision asked for: start again from nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The answer to an action: what was done to which job, in a sentence."""
+
+    job: str
+    action: str
+    state: State
+    sentence: str
+
+
+def job_row(job_id: str, fields: Mapping[bytes, bytes], stop: StopReceipt | None = None) -> JobRow:
+    """Decode a job hash; unknown states read as failed with the reason in `error`."""
+
+    def get(name: str) -> Any:
+        return fields.get(name.encode())
+
+    error = text(get("error"))
+    try:
+        state = State(text(get("state")))
+    except ValueError:
+        state, error = State.FAILED, error or "The record of this job is damaged."
+    return JobRow(
+        id=job_id,
+        state=state,
+        title=text(get("title")),
+        collection=text(get("collection")),
+        owner=text(get("owner")),
+        kind=text(get("kind")),
+        priority=text(get("priority")),
+        stage=text(get("stage")),
+        current_step=whole(get("current_step")),
+        total_steps=whole(get("total_steps")),
+        step_description=text(get("step_description")),
+        percent=min(100.0, max(0.0, number(get("percent")))),
+        documents_total=whole(get("documents_total")),
+        documents_done=whole(get("documents_done")),
+        documents_failed=whole(get("documents_failed")),
+        documents_cached=whole(get("documents_cached")),
+        chunks=whole(get("chunks")),
+        attempt=whole(get("attempt")),
+        worker=text(get("worker")),
+        created_at=moment(get("created_at")),
+        started_at=moment(get("started_at")),
+        last_updated=moment(get("last_updated")),
+        ended_at=moment(get("ended_at")),
+        error=error,
+        snapshot=text(get("snapshot")),
+        revision=whole(get("revision")),
+        recipe=text(get("recipe")),
+        stop=stop or _stop_of(fields),
+    )
+
+
+def _stop_of(fields: Mapping[bytes, bytes]) -> StopReceipt | None:
+    asked = moment(fields.get(b"stop_asked_at"))
+    if asked is None:
+        return None
+    stopped = moment(fields.get(b"stopped_at"))
+    return StopReceipt(
+        asked_at=asked,
+        asked_by=text(fields.get(b"stop_asked_by")),
+        forced=text(fields.get(b"stop_forced")) == "1",
+        stopped_at=stopped,
+        how=text(fields.get(b"stop_how")),
+        took_s=max(0.0, (stopped - asked).total_seconds()) if stopped else None,
+    )

@@ -1,0 +1,23 @@
+-- A person asks for the stop. What nobody works on stops at once; the rest at its next checkpoint.
+-- KEYS 1..18: see prelude.lua
+-- ARGV 1 id, 2 who asks, 3 '1' to force (kill now, without waiting for a checkpoint)
+-- Reply {'gone'}, {'refused', state}, {'late'} or {'ok', state}
+local state = get('state')
+if state == '' then return {'gone'} end
+local force = ARGV[3] == '1'
+if FINAL_STATES[state] or (state == 'canceling' and not force) then return {'refused', state} end
+if get('committing') == '1' and not force then return {'late'} end
+redis.call('SET', CANCEL, cjson.encode({by = ARGV[2], at = stamp(NOW), force = force}))
+if get('stop_asked_at') == '' or state ~= 'canceling' then
+  set('stop_asked_at', stamp(NOW), 'stop_asked_by', ARGV[2], 'stopped_at', '', 'stop_how', '')
+end
+set('stop_forced', force and '1' or '0')
+event(ARGV[2] .. (force and ' asked to force the stop.' or ' asked to cancel.'))
+if count('running_shards') > 0 then
+  move('canceling')
+  set('step_description', force and 'Stopping now' or 'Stopping at the next checkpoint')
+else
+  close_canceled(get('started_at') == '' and 'before it started' or 'between two parts')
+end
+touch()
+return {'ok', get('state')}

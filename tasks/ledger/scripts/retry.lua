@@ -1,0 +1,53 @@
+-- A final job becomes a new attempt, on the record. Compare-and-set on the attempt that the caller read.
+-- KEYS 1..18: see prelude.lua
+-- ARGV 1 id, 2 who asks, 3 attempt that the caller saw, 4 JSON array of document numbers to do again,
+--      5 shards (JSON array of rows), 6 window, 7 JSON array of RQ ids
+-- Reply {'gone'}, {'refused', state} or {'ok', new attempt}
+local state = get('state')
+if state == '' then return {'gone'} end
+if not FINAL_STATES[state] or get('attempt') ~= ARGV[3] then return {'refused', state} end
+local again = 0
+for _, number in ipairs(cjson.decode(ARGV[4])) do
+  local raw = redis.call('HGET', DOCUMENTS, number)
+  if raw then
+    local document = cjson.decode(raw)
+    if document.state == 'completed' then
+      redis.call('HINCRBY', JOB, 'documents_done', -1)
+      redis.call('HINCRBY', JOB, 'chunks', -(document.chunks or 0))
+      if document.cached then redis.call('HINCRBY', JOB, 'documents_cached', -1) end
+    elseif document.state == 'failed' then
+      redis.call('HINCRBY', JOB, 'documents_failed', -1)
+    end
+    document.state, document.error, document.tries, document.chunks = 'queued', '', 0, 0
+    document.cached, document.seconds = false, 0
+    redis.call('HSET', DOCUMENTS, number, cjson.encode(document))
+    again = again + 1
+  end
+end
+forget_all_shards()
+redis.call('DEL', SHARDS, STAGES, CANCEL)
+local window, rq_ids, shards = tonumber(ARGV[6]), cjson.decode(ARGV[7]), 0
+for number, row in ipairs(cjson.decode(ARGV[5])) do
+  if number <= window then
+    hand_to_rq(number - 1, row, rq_ids[number])
+  else
+    row.state = 'waiting'
+    save_shard(number - 1, row)
+  end
+  shards = shards + 1
+end
+local attempt = redis.call('HINCRBY', JOB, 'attempt', 1)
+local finished = count('documents_done') + count('documents_failed')
+redis.call('HDEL', JOB, 'started_at', 'ended_at', 'stop_asked_at', 'stop_asked_by', 'stopped_at', 'stop_how', 'stop_forced')
+set('error', '', 'percent', 0, 'work', finished * 1000, 'current_step', finished, 'shards_total', shards,
+    'shards_done', 0, 'next_shard', math.min(window, shards), 'running_shards', 0, 'committing', '0',
+    'stage', '', 'step_description', 'Waiting for a worker')
+if shards == 0 then
+  -- Every document is ready and only the publish is left to do.
+  set('stage', 'publish', 'step_description', 'Waiting to publish')
+  hand_to_rq('publish', {tries = 0}, rq_ids[1])
+end
+move('queued')
+event(ARGV[2] .. ' retried ' .. again .. (again == 1 and ' document' or ' documents') .. ': attempt ' .. attempt .. '.')
+touch()
+return {'ok', attempt}

@@ -1,0 +1,36 @@
+-- Create a job in state queued, once per submission token.
+-- KEYS 1..18: see prelude.lua; 19: the submission's key
+-- ARGV 1 id, 2 fields (JSON object), 3 documents (JSON array of rows), 4 shards (JSON array of rows),
+--      5 window: how many shards to hand to RQ now, 6 JSON array of that many RQ ids, 7 token or ''
+-- Reply {'created', id} or {'known', id of the job that this token made}
+if ARGV[7] ~= '' then
+  local known = redis.call('GET', KEYS[19])
+  if known then return {'known', known} end
+  redis.call('SET', KEYS[19], ID, 'EX', 86400)
+end
+local fields = cjson.decode(ARGV[2])
+for name, value in pairs(fields) do set(name, value) end
+local total = 0
+for number, row in ipairs(cjson.decode(ARGV[3])) do
+  redis.call('HSET', DOCUMENTS, number - 1, cjson.encode(row))
+  total = total + 1
+end
+local window, rq_ids, shards = tonumber(ARGV[5]), cjson.decode(ARGV[6]), 0
+for number, row in ipairs(cjson.decode(ARGV[4])) do
+  if number <= window then
+    hand_to_rq(number - 1, row, rq_ids[number])
+  else
+    row.state = 'waiting'
+    save_shard(number - 1, row)
+  end
+  shards = shards + 1
+end
+set('id', ID, 'created_at', stamp(NOW), 'attempt', 1, 'percent', 0, 'current_step', 0, 'total_steps', total + 1,
+    'documents_total', total, 'documents_done', 0, 'documents_failed', 0, 'documents_cached', 0, 'chunks', 0,
+    'shards_total', shards, 'shards_done', 0, 'next_shard', math.min(window, shards), 'running_shards', 0,
+    'stage', '', 'step_description', 'Waiting for a worker', 'worker', '', 'error', '', 'snapshot', '', 'work', 0)
+redis.call('ZADD', JOBS, stamp(NOW), ID)
+move('queued')
+event('Submitted by ' .. fields.owner .. ': ' .. total .. (total == 1 and ' document' or ' documents') .. ' for ' .. fields.collection .. '.')
+touch()
+return {'created', ID}

@@ -1,0 +1,242 @@
+"""What a worker writes: claim a shard, report and check, settle it, close the job.
+
+Every function here is one round trip to one script; the attempt number that a claim gives is the fence
+that keeps a zombie of an older attempt from writing.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import redis
+
+from tasks.errors import Canceled, Fenced, HandedBack
+from tasks.ledger import keys
+from tasks.ledger.connection import Ledger
+from tasks.ledger.records import DocumentRow, number, text, whole
+from tasks.ledger.states import DocumentState
+
+PUBLISH = "publish"
+REPORT_INTERVAL_S = 0.1
+AWAY_INTERVAL_S = 1.0  # between reports while Redis is away
+PATIENCE_S = 60.0  # and then the work horse gives up
+Outcome = Literal["done", "canceled", "released", "lost"]
+
+
+def new_rq_id() -> str:
+    """An id for one delivery of one shard through RQ."""
+    return secrets.token_hex(12)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A shard that is ours until we settle it. `work` is thousandths of documents already counted for it."""
+
+    job: str
+    shard: str
+    attempt: int
+    worker: str
+    work: int
+    documents: tuple[DocumentRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A shard that is to be handed to RQ now."""
+
+    job: str
+    shard: str
+    rq_id: str
+
+
+def document_row(index: int, raw: bytes | str) -> DocumentRow:
+    """Decode one document of a job; a garbled row reads as failed."""
+    try:
+        data: Any = json.loads(raw)
+    except ValueError:
+        data = None
+    if not isinstance(data, dict):
+        data = {"state": "failed", "error": "The record of this document is damaged."}
+    try:
+        state = DocumentState(data.get("state", ""))
+    except ValueError:
+        state = DocumentState.FAILED
+    return DocumentRow(
+        number=index,
+        name=text(data.get("name")),
+        size_bytes=whole(data.get("size_bytes")),
+        state=state,
+        error=text(data.get("error")),
+        chunks=whole(data.get("chunks")),
+        cached=data.get("cached") is True,
+        sha256=text(data.get("sha256")),
+        path=text(data.get("path")),
+        seconds=number(data.get("seconds")),
+        tries=whole(data.get("tries")),
+        attempt=whole(data.get("attempt")),
+    )
+
+
+def claim(ledger: Ledger, job_id: str, shard: str, rq_id: str, worker: str) -> Claim | None:
+    """Take a shard; None when this delivery is not, or no longer, the current one."""
+    reply = ledger.transition("claim", job_id, shard, rq_id, worker, ledger.settings.lease_s)
+    if reply[0] != "ok":
+        return None
+    row = json.loads(reply[2])
+    pairs = reply[3:]
+    documents = tuple(document_row(int(pairs[at]), pairs[at + 1]) for at in range(0, len(pairs), 2))
+    return Claim(job_id, shard, int(reply[1]), worker, int(row.get("work", 0)), documents)
+
+
+def settle(
+    ledger: Ledger,
+    job_id: str,
+    shard: str,
+    attempt: int,
+    outcome: Outcome,
+    *,
+    how: str = "",
+    document: int | None = None,
+    delay_s: float = 0.0,
+) -> Delivery | None:
+    """A shard leaves its worker. The delivery to hand to RQ now, if one follows.
+
+    `how` tells how it stopped or why it was lost; `document` is the number of the document in hand when the
+    worker was lost. Raises Fenced when another attempt owns the shard.
+    """
+    reply = ledger.transition(
+        "settle",
+        job_id,
+        shard,
+        attempt,
+        outcome,
+        how,
+        new_rq_id(),
+        ledger.settings.shard_tries,
+        "" if document is None else document,
+        delay_s,
+    )
+    if reply[0] == "fenced":
+        raise Fenced(job=job_id, attempt=attempt)
+    return Delivery(job_id, reply[1], reply[2]) if reply[0] == "enqueue" else None
+
+
+def close(ledger: Ledger, job_id: str, attempt: int, *, snapshot: str = "", error: str = "") -> str:
+    """End a job after its publish; the final state. Raises Fenced."""
+    reply = ledger.transition("close", job_id, attempt, snapshot, error)
+    if reply[0] == "fenced":
+        raise Fenced(job=job_id, attempt=attempt)
+    return reply[1]
+
+
+def extend_lease(ledger: Ledger, job_id: str, shard: str) -> None:
+    """The worker's parent says that the shard is still in hand. XX: a settled shard gets no lease again."""
+    seconds, micros = ledger.redis.time()
+    until = seconds + micros / 1e6 + ledger.settings.lease_s
+    ledger.redis.zadd(keys.LEASES, {f"{job_id}:{shard}": until}, xx=True)
+
+
+@dataclass
+class Reporter:
+    """Reports of one claim, held to ten a second over all workers of the job, with the cancel check in each.
+
+    News is gathered and sent when it is due; `check` is what the ingestion loop calls between stages and
+    batches. It raises Canceled, Fenced or HandedBack, and then nothing more may be written.
+    """
+
+    ledger: Ledger
+    claim: Claim
+    draining: Callable[[], bool] = lambda: False
+    _next: float = 0.0
+    _finished: int = 0
+    _fraction: float = 0.0
+    _stage: str = ""
+    _stage_since: float = field(default_factory=time.monotonic)
+    _description: str = ""
+    _documents: dict[int, dict[str, Any]] = field(default_factory=dict)
+    _stages: dict[str, float] = field(default_factory=dict)
+    _events: list[str] = field(default_factory=list)
+    _away_since: float = 0.0
+
+    def stage(self, name: str, description: str) -> None:
+        """Enter a stage; the time since the last one is counted to that."""
+        self._clock()
+        self._stage = name
+        self._description = description
+
+    def progress(self, fraction: float) -> None:
+        """How much of the document (or publish) in hand is done, 0 to 1."""
+        self._fraction = min(1.0, max(0.0, fraction))
+
+    def document(self, index: int, state: DocumentState, **news: Any) -> None:
+        """What became of a document: error, chunks, cached, seconds, sha256, path."""
+        self._documents.setdefault(index, {}).update(state=state.value, **news)
+        if state in (DocumentState.COMPLETED, DocumentState.FAILED):
+            self._finished += 1
+            self._fraction = 0.0
+
+    def event(self, sentence: str) -> None:
+        """Something that a person would note; sent with the next report."""
+        self._events.append(sentence)
+
+    def check(self, *, now: bool = False, commit: bool = False) -> None:
+        """Send what is due and learn whether to go on. `commit` asks for the point of no return."""
+        due = time.monotonic()
+        if due < self._next and not (now or commit):
+            if self.draining():
+                now = True
+            else:
+                return
+        self._clock()
+        try:
+            reply = self.ledger.transition(
+                "report",
+                self.claim.job,
+                self.claim.shard,
+                self.claim.attempt,
+                self.ledger.settings.lease_s,
+                self._body(),
+                "1" if commit else "0",
+            )
+        except (redis.ConnectionError, redis.TimeoutError):
+            # The work goes on without Redis for a while: the news is kept and sent when it is back.
+            self._away_since = self._away_since or due
+            if now or commit or due - self._away_since > PATIENCE_S:
+                raise
+            self._next = due + AWAY_INTERVAL_S
+            return
+        self._away_since = 0.0
+        self._documents.clear()
+        self._stages.clear()
+        self._events.clear()
+        if reply[0] == "fenced":
+            raise Fenced(job=self.claim.job, attempt=self.claim.attempt)
+        if reply[0] == "cancel":
+            raise Canceled(job=self.claim.job)
+        self._next = due + REPORT_INTERVAL_S
+        if self.draining() and not commit:
+            raise HandedBack(job=self.claim.job)
+
+    def _clock(self) -> None:
+        moment = time.monotonic()
+        if self._stage:
+            self._stages[self._stage] = self._stages.get(self._stage, 0.0) + moment - self._stage_since
+        self._stage_since = moment
+
+    def _body(self) -> str:
+        work = self.claim.work + self._finished * 1000 + int(self._fraction * 1000)
+        return json.dumps(
+            {
+                "stage": self._stage,
+                "description": self._description,
+                "work": work,
+                "documents": [[index, news] for index, news in self._documents.items()],
+                "stages": list(self._stages.items()),
+                "events": self._events,
+            }
+        )

@@ -1,0 +1,180 @@
+"""Every setting of every program, read from the environment once and frozen.
+
+This is the only module that reads `os.environ`. A value that cannot be used is refused here, with a
+sentence that names the variable, so that no program starts half configured.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from tasks.errors import SettingsError
+
+DEFAULT_EMBEDDER = "wordllama"
+QUEUES = ("high", "default", "low")
+Priority = Literal["high", "default", "low"]
+
+
+class Settings(BaseSettings):
+    """The frozen settings of one process. Durations are seconds, sizes are bytes."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="INGESTBOARD_", frozen=True, extra="ignore", env_ignore_empty=True
+    )
+
+    data: Path = Field(Path("data"), description="where uploads, artifacts and snapshots live")
+    redis_url: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("REDIS_URL", "redis_url"),
+        description="redis://, rediss:// or unix:// address; empty starts the embedded server",
+    )
+    host: str = Field("127.0.0.1", description="address the dashboard listens on")
+    port: int = Field(
+        8501,
+        ge=1,
+        le=65535,
+        validation_alias=AliasChoices("PORT", "port"),
+        description="port the dashboard listens on",
+    )
+    workers: int = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        ge=1,
+        le=512,
+        description="size of the worker pool on this machine",
+    )
+    owner: str = Field("", description="name recorded for what is submitted from here")
+    folders: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (), description="folders on the server that a person may submit from, separated by ':'"
+    )
+    queue_prefix: str = Field(
+        "", pattern=r"^[A-Za-z0-9_-]*$", description="put before the queue names on a Redis shared with other RQ programs"
+    )
+    embedder: str = Field(
+        DEFAULT_EMBEDDER,
+        description="'wordllama', or the dotted name of a LlamaIndex embedding class",
+    )
+    embedder_args: SecretStr = Field(
+        SecretStr("{}"), description="JSON object of the embedder's arguments; never logged"
+    )
+    embed_batch: int = Field(32, ge=1, le=2048, description="texts in one call of the embedder")
+    cancel_grace_s: float = Field(10.0, ge=0.5, description="wait for a checkpoint before the work horse is killed")
+    lease_s: float = Field(15.0, ge=3.0, description="silence after which a shard's worker counts as gone")
+    shard_tries: int = Field(3, ge=1, le=10, description="times a shard is tried before it fails")
+    shard_timeout_s: int = Field(6 * 3600, ge=60, description="longest run of one shard")
+    retention_days: float = Field(30.0, gt=0, description="days that a final job stays on the board")
+    retention_jobs: int = Field(200_000, ge=1, description="final jobs kept at most")
+    upload_max_bytes: int = Field(256 * 1024 * 1024, ge=1024, description="largest file that is accepted")
+    documents_max: int = Field(20_000, ge=1, description="documents that one job may hold")
+    idle_minutes: float = Field(30.0, gt=0, description="idle minutes after which an open board stops polling")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @field_validator("folders", mode="before")
+    @classmethod
+    def _split_folders(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(Path(part).expanduser().resolve() for part in value.split(":") if part.strip())
+        return value
+
+    @field_validator("data", mode="after")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().resolve()
+
+    @field_validator("embedder_args", mode="after")
+    @classmethod
+    def _json_object(cls, value: SecretStr) -> SecretStr:
+        try:
+            parsed = json.loads(value.get_secret_value())
+        except ValueError:
+            # The text may hold a key: it is never part of the message.
+            raise ValueError("is not valid JSON") from None
+        if not isinstance(parsed, dict):
+            raise ValueError("must be a JSON object")
+        return value
+
+    @property
+    def embedded(self) -> bool:
+        """Whether this installation brings its own Redis."""
+        return self.redis_url is None
+
+    @property
+    def redis_socket(self) -> Path:
+        """Socket of the embedded server: in DATA, or in a private folder where that path is too long.
+
+        sun_path holds 108 bytes (unix(7)); every program derives the same place from DATA.
+        """
+        socket = self.data / "redis" / "redis.sock"
+        if len(os.fsencode(socket)) <= 100:
+            return socket
+        digest = hashlib.sha256(os.fsencode(self.data)).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"ingestboard-{os.getuid()}-{digest}" / "redis.sock"
+
+    def redis_address(self) -> str:
+        """The Redis URL in use, with its password if it has one: show it through `masked` only."""
+        if self.redis_url is not None:
+            return self.redis_url.get_secret_value()
+        return f"unix://{self.redis_socket}"
+
+    @property
+    def embedder_fingerprint(self) -> str:
+        """Names the embedding model and what decides its vectors; without anything secret.
+
+        Two programs with equal fingerprints give equal vectors for a text.
+        """
+        if self.embedder == DEFAULT_EMBEDDER:
+            return f"wordllama-256-{version('wordllama')}"
+        telling = {
+            name: value
+            for name, value in self.embedder_arguments().items()
+            if not any(word in name.lower() for word in ("key", "token", "secret", "password", "header"))
+        }
+        body = json.dumps(telling, sort_keys=True, default=str)
+        digest = hashlib.sha256(body.encode()).hexdigest()[:12]
+        return f"{self.embedder.rpartition('.')[2]}-{digest}"
+
+    def embedder_arguments(self) -> dict[str, Any]:
+        """The embedder's arguments; they may hold a key, so they are shown to nobody."""
+        parsed: dict[str, Any] = json.loads(self.embedder_args.get_secret_value())
+        return parsed
+
+
+def masked(url: str) -> str:
+    """A Redis URL as it may be shown: without its password (RFC 3986 userinfo)."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    host = parts.hostname or ""
+    if parts.port:
+        host = f"{host}:{parts.port}"
+    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
+
+
+def read(**overrides: Any) -> Settings:
+    """Settings from the environment, with overrides for tests and command-line options.
+
+    Raises SettingsError with the variable's name when a value cannot be used.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else "a setting"
+        variable = name if name.isupper() else f"INGESTBOARD_{name.upper()}"
+        raise SettingsError(variable=variable, reason=first["msg"]) from None
+
+
+@lru_cache(maxsize=1)
+def current() -> Settings:
+    """The settings of this process, read once."""
+    return read()

