@@ -37,28 +37,34 @@ def question(action: Action, row: JobRow) -> Question:
     name = row.title or row.id
     match action:
         case Action.CANCEL if row.state is State.QUEUED:
-            return Question("Cancel this job?", f"{name} has not started; it will be canceled at once.",
-                            "Cancel the job", "Keep it")
+            return Question(
+                "Cancel this job?", f"{name} has not started; it will be canceled at once.", "Cancel the job", "Keep it"
+            )
         case Action.CANCEL:
             return Question(
                 "Cancel this job?",
                 f"{name} stops at its next checkpoint and publishes nothing. Finished documents are kept for a retry.",
-                "Cancel the job", "Keep it running",
+                "Cancel the job",
+                "Keep it running",
             )
         case Action.FORCE_STOP:
             return Question(
                 "Stop this job by force?",
                 f"The work horse of {name} is killed without waiting for a checkpoint. Nothing is published.",
-                "Force stop", "Let it go on",
+                "Force stop",
+                "Let it go on",
             )
         case Action.DELETE:
             return Question(
                 "Delete this job?",
                 f"{name} goes from the board with its event log. What it published stays searchable.",
-                "Delete the job", "Keep it",
+                "Delete the job",
+                "Keep it",
             )
         case Action.RETRY:
-            return Question("Retry this job?", f"{name} runs again as a new attempt of the same job.", "Retry", "Not now")
+            return Question(
+                "Retry this job?", f"{name} runs again as a new attempt of the same job.", "Retry", "Not now"
+            )
 
 
 def tell(kind: Literal["success", "warning"], text: str) -> None:
@@ -126,7 +132,9 @@ def open_question(row: JobRow) -> None:
         return
     if not allows(row.state, action):
         _never_mind()
-        st.warning(f"The job is {row.state.value} by now, so there is nothing to {action.value}.", icon=":material/info:")
+        st.warning(
+            f"The job is {row.state.value} by now, so there is nothing to {action.value}.", icon=":material/info:"
+        )
         return
     put = question(action, row)
     st.dialog(put.title, on_dismiss=_never_mind)(_body)(put, action, row)
@@ -134,15 +142,21 @@ def open_question(row: JobRow) -> None:
 
 def buttons(row: JobRow) -> None:
     """The actions that the job's state allows, the likeliest first."""
-    with st.container(horizontal=True, key="actions"):
+    with st.container(horizontal=True, horizontal_alignment="right", key="actions", width="content"):
         if allows(row.state, Action.CANCEL):
             st.button("Cancel", icon=":material/cancel:", on_click=ask, args=(Action.CANCEL,))
         if allows(row.state, Action.FORCE_STOP):
             st.button("Force stop", icon=":material/dangerous:", on_click=ask, args=(Action.FORCE_STOP,))
         if allows(row.state, Action.RETRY):
             if row.documents_failed and row.documents_failed < row.documents_total:
-                st.button("Retry failed", type="primary", icon=":material/replay:", on_click=perform,
-                          args=(Action.RETRY, row.id), kwargs={"failed_only": True})
+                st.button(
+                    "Retry failed",
+                    type="primary",
+                    icon=":material/replay:",
+                    on_click=perform,
+                    args=(Action.RETRY, row.id),
+                    kwargs={"failed_only": True},
+                )
             st.button("Retry all", icon=":material/restart_alt:", on_click=perform, args=(Action.RETRY, row.id))
         if allows(row.state, Action.DELETE):
             st.button("Delete", icon=":material/delete:", on_click=ask, args=(Action.DELETE,))

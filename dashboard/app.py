@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 
 from dashboard import connection, markup, outage, who
 from tasks.errors import IngestboardError
 
+HERE = Path(__file__).parent
 ABOUT = "Ingestboard: a live control board for document ingestion, shared by a team."
 
-st.set_page_config(page_title="Ingestboard", page_icon=":material/dynamic_feed:", layout="wide",
-                   menu_items={"about": ABOUT})
+# The icons are files of ours: Streamlit would fetch an emoji or a Material icon for the tab from the internet.
+st.set_page_config(
+    page_title="Ingestboard", page_icon=str(HERE / "mark.svg"), layout="wide", menu_items={"about": ABOUT}
+)
+st.logo(str(HERE / "wordmark.svg"), icon_image=str(HERE / "mark.svg"), size="large")
 st.html(markup.STYLE)
 
 page = st.navigation(

@@ -31,10 +31,18 @@ def figures(counts: Figures) -> str:
             Figure("queued", format.number(counts.queued)),
             Figure("running", format.number(counts.running), "move" if counts.running else ""),
             Figure("done today", format.number(counts.done_today), hint="Completed or partial since midnight UTC"),
-            Figure("failed today", format.number(counts.failed_today), "bad" if counts.failed_today else "",
-                   hint="Since midnight UTC"),
-            Figure("workers alive", format.number(counts.workers_alive), "" if counts.workers_alive else "bad",
-                   hint="Processes that reported in the last 20 seconds"),
+            Figure(
+                "failed today",
+                format.number(counts.failed_today),
+                "bad" if counts.failed_today else "",
+                hint="Since midnight UTC",
+            ),
+            Figure(
+                "workers alive",
+                format.number(counts.workers_alive),
+                "" if counts.workers_alive else "bad",
+                hint="Processes that reported in the last 20 seconds",
+            ),
             Figure("oldest wait", format.coarse(counts.oldest_wait_s), "warn" if waits else ""),
         )
     )

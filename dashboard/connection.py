@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from streamlit.connections import BaseConnection
 
 from dashboard.detail import Details
-from dashboard.feed import Feed
+from dashboard.feed import TICK_S, Feed
 from dashboard.search import Answers
 from tasks import settings
 from tasks.errors import IngestboardError
@@ -48,11 +48,13 @@ _answers: Answers | None = None
 def shared() -> Shared:
     """The shared objects, connecting on first use. Raises RedisUnreachable or RedisTooOld."""
     global _shared, _refused
-    if _shared is not None:
-        return _shared
+    found = _shared
+    if found is not None:
+        return found
     with _lock:
-        if _shared is not None:
-            return _shared
+        found = _shared
+        if found is not None:
+            return found
         if _refused is not None and time.monotonic() - _refused[0] < REFUSED_FOR_S:
             raise _refused[1]
         try:
@@ -64,18 +66,21 @@ def shared() -> Shared:
         return _shared
 
 
-def sharing(ledger: Ledger) -> Shared:
+def sharing(ledger: Ledger, *, tick_s: float = TICK_S) -> Shared:
     """The shared objects over a ledger that is connected already."""
     return Shared(
-        settings=ledger.settings, ledger=ledger, feed=Feed(partial(monitor.changes, ledger)), details=Details(ledger)
+        settings=ledger.settings,
+        ledger=ledger,
+        feed=Feed(partial(monitor.changes, ledger), tick_s=tick_s),
+        details=Details(ledger, tick_s=tick_s),
     )
 
 
-def use(ledger: Ledger | None) -> None:
+def use(ledger: Ledger | None, *, tick_s: float = TICK_S) -> None:
     """Share this ledger from now on; None forgets it, so that the next use connects again."""
     global _shared, _refused
     with _lock:
-        _shared = sharing(ledger) if ledger is not None else None
+        _shared = sharing(ledger, tick_s=tick_s) if ledger is not None else None
         _refused = None
 
 

@@ -11,10 +11,10 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from dashboard.feed import TICK_S
 from tasks.ledger import Ledger, monitor
 from tasks.ledger.records import DocumentRow, EventRow, JobRow, StageRow
 
-TICK_S = 0.5
 KEPT_JOBS = 32
 # Reading 1,000 document rows is worth a second's wait between two readings.
 DOCUMENTS_PER_SECOND = 1000

@@ -13,7 +13,7 @@ from typing import Literal
 from tasks.ledger.states import DocumentState, State
 
 Tone = Literal["quiet", "move", "warn", "good", "bad"]
-NOTHING = "–"
+NOTHING = "\N{EN DASH}"
 
 
 @dataclass(frozen=True, slots=True)

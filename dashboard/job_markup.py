@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from dashboard import format, markup
 from dashboard.markup import Column, Figure, safe
 from tasks.ledger.records import DocumentRow, EventRow, JobRow, StageRow, StopReceipt
-from tasks.ledger.states import STAGES, State
+from tasks.ledger.states import STAGES, DocumentState, State
 from tasks.recipe import Recipe
 
 DOCUMENTS = (
@@ -33,7 +33,11 @@ def head(row: JobRow, now: datetime) -> str:
         f"priority {safe(row.priority or 'default')}",
         f'<code title="The id of this job">{safe(row.id)}</code>',
     ]
-    doing = f'<p class="ib-soft">{safe(format.sentence(row.step_description))}</p>' if not row.final and row.step_description else ""
+    doing = (
+        f'<p class="ib-soft">{safe(format.sentence(row.step_description))}</p>'
+        if not row.final and row.step_description
+        else ""
+    )
     return (
         f'<div class="ib ib-head"><div>{markup.badge(row.state)}<h2>{safe(row.title or row.id)}</h2></div>'
         f'<p class="ib-soft">{" · ".join(facts)}</p>'
@@ -48,12 +52,14 @@ def figures(row: JobRow, now: datetime) -> str:
         (
             Figure("documents done", done),
             Figure("failed", format.number(row.documents_failed), "bad" if row.documents_failed else ""),
-            Figure("from cache", format.number(row.documents_cached),
-                   hint="Taken from an earlier run of the same bytes under the same recipe"),
+            Figure(
+                "from cache",
+                format.number(row.documents_cached),
+                hint="Taken from an earlier run of the same bytes under the same recipe",
+            ),
             Figure("chunks", format.number(row.chunks)),
             Figure("elapsed", format.duration(row.elapsed_s(now))),
             Figure("time left", f"~{format.coarse(left)}" if left is not None else format.NOTHING),
-            Figure("attempt", format.number(row.attempt)),
         )
     )
 
@@ -111,36 +117,42 @@ def timeline(stages: Sequence[StageRow], row: JobRow, now: datetime) -> str:
     for stage in sorted(stages, key=lambda one: STAGES.index(one.stage) if one.stage in STAGES else len(STAGES)):
         live = not row.final and row.stage == stage.stage
         till = end if live else stage.ended_at
-        left = 100 * (stage.started_at - begin).total_seconds() / whole
-        width = max(0.6, 100 * (till - stage.started_at).total_seconds() / whole)
+        left = min(99.4, 100 * (stage.started_at - begin).total_seconds() / whole)
         took = (till - stage.started_at).total_seconds()
+        width = min(100 - left, max(0.6, 100 * took / whole))
         work = f"{format.duration(stage.work_s)} of work" if stage.work_s else ""
+        span = f"{format.exact(stage.started_at)} to {format.exact(till)}"
         lines.append(
-            f'<div class="ib-stage"><span>{safe(stage.stage)}</span>'
-            f'<span class="ib-track" title="{safe(format.exact(stage.started_at))} to {safe(format.exact(till))}">'
-            f'<i class="{"ib-live" if live else ""}" style="left:{min(left, 99.4):.2f}%;width:{min(width, 100 - min(left, 99.4)):.2f}%"></i></span>'
+            f'<div class="ib-stage"><span>{safe(stage.stage)}</span><span class="ib-track" title="{safe(span)}">'
+            f'<i class="{"ib-live" if live else ""}" style="left:{left:.2f}%;width:{width:.2f}%"></i></span>'
             f'<span class="ib-num">{safe(format.duration(took))}</span>'
             f'<span class="ib-num ib-soft">{safe(work)}</span></div>'
         )
     return f'<div class="ib ib-timeline">{"".join(lines)}</div>'
 
 
-def documents(rows: Sequence[DocumentRow]) -> str:
-    """The documents with their states and reasons."""
+def documents(rows: Sequence[DocumentRow], of: State) -> str:
+    """The documents with their states and reasons; `of` is the job's state."""
 
     def cells(row: DocumentRow) -> tuple[str, ...]:
         reason = f'<span class="ib-reason">{safe(row.error)}</span>' if row.error else ""
         cached = ' <span class="ib-chip" title="Same bytes and recipe as before: nothing to embed">cached</span>'
         return (
-            markup.badge(row.state),
-            f'<span class="ib-name" title="{safe(row.name)}">{safe(row.name)}</span>{cached if row.cached else ""}{reason}',
+            markup.badge(shown_state(row.state, of)),
+            f'<span class="ib-name">{safe(row.name)}</span>{cached if row.cached else ""}{reason}',
             format.number(row.chunks) if row.chunks else format.NOTHING,
             safe(format.size(row.size_bytes)),
             safe(format.duration(row.seconds)) if row.seconds else format.NOTHING,
-            format.number(row.tries),
+            format.number(row.tries) if row.tries else format.NOTHING,
         )
 
     return markup.table(DOCUMENTS, map(cells, rows), kind="ib-documents")
+
+
+def shown_state(state: DocumentState, of: State) -> DocumentState:
+    """A document that a canceled job never came to is not waiting for anything."""
+    untouched = state in (DocumentState.QUEUED, DocumentState.RUNNING)
+    return DocumentState.CANCELED if untouched and of is State.CANCELED else state
 
 
 def events(rows: Sequence[EventRow], now: datetime) -> str:
@@ -172,6 +184,6 @@ def recipe(text: str) -> str:
         made = Recipe.model_validate_json(text)
     except ValidationError:
         return format.NOTHING
-    unit = _UNIT[made.splitter]
-    words = f"{made.splitter}, {format.number(made.chunk_size)} {unit}, overlap {format.number(made.chunk_overlap)}, {made.embedder}"
+    size = f"{format.number(made.chunk_size)} {_UNIT[made.splitter]}"
+    words = f"{made.splitter}, {size}, overlap {format.number(made.chunk_overlap)}, {made.embedder}"
     return f'<span title="Fingerprint {safe(made.fingerprint)}">{safe(words)}</span>'

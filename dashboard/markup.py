@@ -33,7 +33,7 @@ def job_link(job_id: str, *, ask: str = "") -> str:
 
 
 def collection_link(name: str) -> str:
-    return f"collections?collection={quote(name, safe='')}"
+    return f"collections?name={quote(name, safe='')}"
 
 
 def badge(state: State | DocumentState) -> str:
@@ -61,7 +61,8 @@ def progress(row: JobRow) -> str:
     """Stage, bar, percent and 'step x of y' of a job."""
     step = format.step(row.current_step, row.total_steps)
     if row.state is State.QUEUED and row.percent <= 0:
-        return f'<span class="ib-soft">waiting{f" · {format.counted(row.documents_total, "document")}" if row.documents_total else ""}</span>'
+        waiting = f"waiting · {format.counted(row.documents_total, 'document')}" if row.documents_total else "waiting"
+        return f'<span class="ib-soft">{waiting}</span>'
     # "load · step 3 of 12": while it runs; afterwards the stage says nothing any more.
     words = " · ".join(part for part in ("" if row.final else row.stage, step) if part)
     return (
@@ -85,7 +86,7 @@ def figures(items: Iterable[Figure]) -> str:
     """A line of figures."""
     cells = "".join(
         f'<div class="ib-figure{f" ib-{item.tone}" if item.tone else ""}"'
-        f'{f" title={chr(34)}{safe(item.hint)}{chr(34)}" if item.hint else ""}>'
+        f"{f' title={chr(34)}{safe(item.hint)}{chr(34)}' if item.hint else ''}>"
         f"<b>{safe(item.value)}</b><span>{safe(item.label)}</span></div>"
         for item in items
     )
@@ -100,19 +101,27 @@ class Column:
     kind: str = ""
 
 
+def _cell_kind(column: Column, cell: str) -> str:
+    """The classes of a cell; one that holds nothing is left out of a card."""
+    return f"{column.kind} ib-none" if cell == format.NOTHING else column.kind
+
+
 def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, kind: str = "") -> str:
     """A table whose cells are HTML already. On a narrow screen each row becomes a card (style.css)."""
     head = "".join(f'<th scope="col" class="{one.kind}">{safe(one.head)}</th>' for one in columns)
     body = "".join(
         "<tr>"
         + "".join(
-            f'<td class="{one.kind}" data-label="{safe(one.head)}">{cell}</td>'
+            f'<td class="{_cell_kind(one, cell)}" data-label="{safe(one.head)}">{cell}</td>'
             for one, cell in zip(columns, cells, strict=True)
         )
         + "</tr>"
         for cells in rows
     )
-    return f'<div class="ib"><table class="ib-table {kind}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    return (
+        f'<div class="ib"><table class="ib-table {kind}"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
 
 
 def empty(title: str, advice: str, link: str = "", label: str = "") -> str:
@@ -123,7 +132,7 @@ def empty(title: str, advice: str, link: str = "", label: str = "") -> str:
 
 def marked(text: str, query: str) -> str:
     """Escaped text with the words of the query marked."""
-    words = sorted({word for word in re.findall(r"\w{2,}", query)}, key=len, reverse=True)
+    words = sorted(set(re.findall(r"\w{2,}", query)), key=len, reverse=True)
     if not words:
         return safe(text)
     pattern = re.compile("|".join(re.escape(word) for word in words), re.IGNORECASE)

@@ -8,7 +8,7 @@ from datetime import datetime
 from dashboard import format, markup
 from dashboard.markup import Column, safe
 from dashboard.search import Hit
-from tasks.snapshots.shelf import CollectionRow, SnapshotRow
+from tasks.snapshots import CollectionRow, SnapshotRow
 
 COLLECTIONS = (
     Column("Collection", "ib-title"),

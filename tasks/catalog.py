@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import time
 
-from tasks.errors import IngestboardError
+from tasks.errors import CollectionBusy
 from tasks.ledger import Ledger, control, locks
 from tasks.settings import Settings
-from tasks.snapshots.shelf import CollectionRow, Shelf, SnapshotRow
+from tasks.snapshots.rows import CollectionRow, SnapshotRow
+from tasks.snapshots.shelf import Shelf
 
 LOCK_WAIT_S = 10.0
-
-
-class CollectionBusy(IngestboardError):
-    """The publish lock was not free. Data: name."""
-
-    sentence = "The collection {name} is being published to at this moment; try again in a few seconds."
 
 
 def collections(settings: Settings) -> list[CollectionRow]:

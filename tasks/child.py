@@ -102,3 +102,13 @@ def _end_with(parent: int) -> None:
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def python_module(module: str, *arguments: str) -> list[str]:
+    """The command that runs one of our packages with this Python.
+
+    Outside of the project's folder Python must not look into the working folder (-P): a `workers` or
+    `tasks` of somebody else may lie there.
+    """
+    here = Path.cwd() == Path(__file__).resolve().parent.parent
+    return [sys.executable, *([] if here else ["-P"]), "-m", module, *arguments]

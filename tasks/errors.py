@@ -65,7 +65,10 @@ class ActionRefused(IngestboardError):
 class TooLateToCancel(IngestboardError):
     """The job is at its commit point. Data: job."""
 
-    sentence = "Job {job} is publishing its snapshot at this moment and can no longer be canceled; roll the collection back instead."
+    sentence = (
+        "Job {job} is publishing its snapshot at this moment and can no longer be canceled; "
+        "roll the collection back instead."
+    )
 
 
 class SubmissionRefused(IngestboardError):
@@ -192,18 +195,6 @@ class AlreadyRunning(IngestboardError):
     sentence = "Ingestboard already runs on {data}, at {address}; open that, or set INGESTBOARD_DATA to another folder."
 
 
-class PortTaken(IngestboardError):
-    """Somebody else listens there. Data: host, port."""
-
-    sentence = "Port {port} on {host} is in use; stop what listens there or set PORT to another."
-
-
-class AddressRefused(IngestboardError):
-    """The dashboard cannot listen there. Data: host, port, reason."""
-
-    sentence = "The dashboard cannot listen on {host} port {port} ({reason}); correct INGESTBOARD_HOST or PORT."
-
-
 class ProgramEnded(IngestboardError):
     """One of the programs of `up` ended or stayed silent while it started. Data: name, what, reason, log."""
 
@@ -213,4 +204,33 @@ class ProgramEnded(IngestboardError):
 class PortUnusable(IngestboardError):
     """The dashboard cannot listen there. Data: host, port, reason."""
 
-    sentence = "The dashboard cannot listen on {host}:{port} ({reason}); stop that program or set PORT to another number."
+    sentence = (
+        "The dashboard cannot listen on {host}:{port} ({reason}); stop that program or set PORT to another number."
+    )
+
+
+class EmbedderFailed(IngestboardError):
+    """The embedder raised while it worked. Data: embedder, reason (type and HTTP status; never its message)."""
+
+    sentence = "The embedder {embedder} failed ({reason}); check its service and its arguments, then retry."
+
+
+class QueryRefused(IngestboardError):
+    """A query that cannot be searched. Data: reason (a clause with its remedy)."""
+
+    sentence = "The search was not made: {reason}."
+
+
+# What the command line says.
+
+
+class NotRunning(IngestboardError):
+    """No embedded Redis answers. Data: data."""
+
+    sentence = "Nothing runs on {data}; start it with `ingestboard up`, or set REDIS_URL or INGESTBOARD_DATA."
+
+
+class FileUnreadable(IngestboardError):
+    """A file named on the command line cannot be read. Data: path, reason."""
+
+    sentence = "Nothing was submitted: {path} cannot be read ({reason})."

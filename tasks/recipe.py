@@ -29,8 +29,8 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     splitter: Splitter = "characters"
-    chunk_size: int = Field(1200, ge=100, le=20_000)
-    chunk_overlap: int = Field(120, ge=0, le=5_000)
+    chunk_size: int = Field(default=1200, ge=100, le=20_000)
+    chunk_overlap: int = Field(default=120, ge=0, le=5_000)
     embedder: str = "wordllama"
 
     @model_validator(mode="after")
@@ -42,7 +42,5 @@ class Recipe(BaseModel):
     @property
     def fingerprint(self) -> str:
         """16 hex digits of the SHA-256 over the recipe's canonical JSON."""
-        body = json.dumps(
-            {"version": RECIPE_VERSION, **self.model_dump()}, sort_keys=True, separators=(",", ":")
-        )
+        body = json.dumps({"version": RECIPE_VERSION, **self.model_dump()}, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(body.encode()).hexdigest()[:16]

@@ -29,19 +29,17 @@ Priority = Literal["high", "default", "low"]
 class Settings(BaseSettings):
     """The frozen settings of one process. Durations are seconds, sizes are bytes."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="INGESTBOARD_", frozen=True, extra="ignore", env_ignore_empty=True
-    )
+    model_config = SettingsConfigDict(env_prefix="INGESTBOARD_", frozen=True, extra="ignore", env_ignore_empty=True)
 
-    data: Path = Field(Path("data"), description="where uploads, artifacts and snapshots live")
+    data: Path = Field(default=Path("data"), description="where uploads, artifacts and snapshots live")
     redis_url: SecretStr | None = Field(
-        None,
+        default=None,
         validation_alias=AliasChoices("REDIS_URL", "redis_url"),
         description="redis://, rediss:// or unix:// address; empty starts the embedded server",
     )
-    host: str = Field("127.0.0.1", description="address the dashboard listens on")
+    host: str = Field(default="127.0.0.1", description="address the dashboard listens on")
     port: int = Field(
-        8501,
+        default=8501,
         ge=1,
         le=65535,
         validation_alias=AliasChoices("PORT", "port"),
@@ -53,30 +51,34 @@ class Settings(BaseSettings):
         le=512,
         description="size of the worker pool on this machine",
     )
-    owner: str = Field("", description="name recorded for what is submitted from here")
+    owner: str = Field(default="", description="name recorded for what is submitted from here")
     folders: Annotated[tuple[Path, ...], NoDecode] = Field(
-        (), description="folders on the server that a person may submit from, separated by ':'"
+        default=(), description="folders on the server that a person may submit from, separated by ':'"
     )
     queue_prefix: str = Field(
-        "", pattern=r"^[A-Za-z0-9_-]*$", description="put before the queue names on a Redis shared with other RQ programs"
+        default="",
+        pattern=r"^[A-Za-z0-9_-]*$",
+        description="put before the queue names on a Redis shared with other RQ programs",
     )
     embedder: str = Field(
-        DEFAULT_EMBEDDER,
+        default=DEFAULT_EMBEDDER,
         description="'wordllama', or the dotted name of a LlamaIndex embedding class",
     )
     embedder_args: SecretStr = Field(
-        SecretStr("{}"), description="JSON object of the embedder's arguments; never logged"
+        default=SecretStr("{}"), description="JSON object of the embedder's arguments; never logged"
     )
-    embed_batch: int = Field(32, ge=1, le=2048, description="texts in one call of the embedder")
-    cancel_grace_s: float = Field(10.0, ge=0.5, description="wait for a checkpoint before the work horse is killed")
-    lease_s: float = Field(15.0, ge=3.0, description="silence after which a shard's worker counts as gone")
-    shard_tries: int = Field(3, ge=1, le=10, description="times a shard is tried before it fails")
-    shard_timeout_s: int = Field(6 * 3600, ge=60, description="longest run of one shard")
-    retention_days: float = Field(30.0, gt=0, description="days that a final job stays on the board")
-    retention_jobs: int = Field(200_000, ge=1, description="final jobs kept at most")
-    upload_max_bytes: int = Field(256 * 1024 * 1024, ge=1024, description="largest file that is accepted")
-    documents_max: int = Field(20_000, ge=1, description="documents that one job may hold")
-    idle_minutes: float = Field(30.0, gt=0, description="idle minutes after which an open board stops polling")
+    embed_batch: int = Field(default=32, ge=1, le=2048, description="texts in one call of the embedder")
+    cancel_grace_s: float = Field(
+        default=10.0, ge=0.5, description="wait for a checkpoint before the work horse is killed"
+    )
+    lease_s: float = Field(default=15.0, ge=3.0, description="silence after which a shard's worker counts as gone")
+    shard_tries: int = Field(default=3, ge=1, le=10, description="times a shard is tried before it fails")
+    shard_timeout_s: int = Field(default=6 * 3600, ge=60, description="longest run of one shard")
+    retention_days: float = Field(default=30.0, gt=0, description="days that a final job stays on the board")
+    retention_jobs: int = Field(default=200_000, ge=1, description="final jobs kept at most")
+    upload_max_bytes: int = Field(default=256 * 1024 * 1024, ge=1024, description="largest file that is accepted")
+    documents_max: int = Field(default=20_000, ge=1, description="documents that one job may hold")
+    idle_minutes: float = Field(default=30.0, gt=0, description="idle minutes after which an open board stops polling")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @field_validator("folders", mode="before")

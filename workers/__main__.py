@@ -12,7 +12,7 @@ from tasks.errors import IngestboardError
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m workers", description="A pool of ingestion workers.")
-    parser.add_argument("-n", type=int, default=None, help="workers in the pool (default: INGESTBOARD_WORKERS, one a core)")
+    parser.add_argument("-n", type=int, help="workers in the pool (default: INGESTBOARD_WORKERS, one a core)")
     arguments = parser.parse_args()
     try:
         settings = settings_of.current()

@@ -77,12 +77,12 @@ class Janitor:
 
     def hand_over_due(self) -> None:
         """Retries whose time has come."""
-        for member in self.ledger.redis.zrangebyscore(keys.DELAYED, "-inf", self._now(), start=0, num=EACH):
+        for member in self.ledger.redis.zrangebyscore(keys.DELAYED, "-inf", self.ledger.now(), start=0, num=EACH):
             self._hand_over(text(member))
 
     def find_lost_deliveries(self) -> None:
         """Deliveries that were handed to RQ a while ago, are not claimed and are not in a queue any more."""
-        old = self.ledger.redis.zrangebyscore(keys.ENQUEUED, "-inf", self._now() - UNCLAIMED_S, start=0, num=EACH)
+        old = self.ledger.redis.zrangebyscore(keys.ENQUEUED, "-inf", self.ledger.now() - UNCLAIMED_S, start=0, num=EACH)
         if not old:
             return
         waiting = queues.waiting_ids(self.ledger)
@@ -97,18 +97,19 @@ class Janitor:
         settings = self.ledger.settings
         over = max(0, self.ledger.redis.zcard(keys.FINAL) - settings.retention_jobs)
         expired = self.ledger.redis.zrangebyscore(
-            keys.FINAL, "-inf", self._now() - settings.retention_days * 86_400, start=0, num=EACH
+            keys.FINAL, "-inf", self.ledger.now() - settings.retention_days * 86_400, start=0, num=EACH
         )
         excess = self.ledger.redis.zrange(keys.FINAL, 0, min(over, EACH) - 1) if over else []
         for job_id in {*map(text, expired), *map(text, excess)}:
             self.ledger.transition("delete", job_id)
-        oldest = int(self._now() // 86_400) - DAYS_KEPT
-        stale = [field for field in self.ledger.redis.hkeys(keys.DAYS) if whole(field.split(b":")[0]) < oldest]
+        oldest = int(self.ledger.now() // 86_400) - DAYS_KEPT
+        fields = map(text, self.ledger.redis.hkeys(keys.DAYS))
+        stale = [field for field in fields if whole(field.split(":")[0]) < oldest]
         if stale:
             self.ledger.redis.hdel(keys.DAYS, *stale)
         self._forget_orphans()
-        self.ledger.redis.zremrangebyscore(keys.WORKERS, "-inf", self._now() - 3600)
-        self.ledger.redis.zremrangebyscore(keys.POOLS, "-inf", self._now() - 3600)
+        self.ledger.redis.zremrangebyscore(keys.WORKERS, "-inf", self.ledger.now() - 3600)
+        self.ledger.redis.zremrangebyscore(keys.POOLS, "-inf", self.ledger.now() - 3600)
 
     def _forget_orphans(self) -> None:
         """Index entries whose job hash is gone, for instance evicted by hand."""
@@ -123,12 +124,9 @@ class Janitor:
         if reply[0] != "enqueue":
             self.ledger.redis.zrem(keys.DELAYED, member)
             return False
-        queues.deliver(self.ledger, [store.Delivery(job_id, reply[1], reply[2])], monitor.job(self.ledger, job_id).priority)
+        priority = monitor.job(self.ledger, job_id).priority
+        queues.deliver(self.ledger, [store.Delivery(job_id, reply[1], reply[2])], priority)
         return True
-
-    def _now(self) -> float:
-        seconds, micros = self.ledger.redis.time()
-        return float(seconds) + float(micros) / 1e6
 
 
 def _row(raw: object) -> dict[str, object]:

@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from types import FrameType
 
@@ -88,10 +89,11 @@ class Pool:
 
     def run(self) -> int:
         """Run until told to stop; the exit code."""
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         connect(self.settings).close()  # a sentence now rather than n of them from the workers
         preload()
         run.embedder(self.settings)
+        # lancedb is imported and not used here, which is the case that its warning at each fork does not mean.
+        warnings.filterwarnings("ignore", message="lancedb fork support", category=RuntimeWarning)
         gc.collect()
         gc.freeze()
         signal.signal(signal.SIGTERM, self._stop)
@@ -117,8 +119,7 @@ class Pool:
 
     def _beat(self, ledger: Ledger) -> None:
         try:
-            seconds, micros = ledger.redis.time()
-            ledger.redis.zadd(keys.POOLS, {self.name: seconds + micros / 1e6})
+            ledger.redis.zadd(keys.POOLS, {self.name: ledger.now()})
         except redis.RedisError as error:
             log.warning("Redis does not answer (%s); the pool waits for it", type(error).__name__)
 

@@ -85,7 +85,7 @@ class IngestWorker(Worker):
         """Why this delivery is not run, or None when it may be."""
         try:
             name, args, kwargs = job.func_name, job.args, job.kwargs
-        except Exception:
+        except Exception:  # noqa: BLE001 - foreign bytes fail to decode in any way they like
             return "The task's data is not the JSON that Ingestboard writes; it was not run."
         if name not in queues.REGISTERED or job.instance is not None:
             return f"The task {name} is not registered with Ingestboard and was not run."
@@ -124,7 +124,7 @@ class IngestWorker(Worker):
     # --- the work horse ---------------------------------------------------------------------------
 
     def setup_work_horse_signals(self) -> None:
-        super().setup_work_horse_signals()
+        super().setup_work_horse_signals()  # type: ignore[no-untyped-call]
         run.draining.clear()
         signal.signal(signal.SIGUSR1, lambda signum, frame: run.draining.set())
         die_with_parent()
@@ -134,12 +134,11 @@ class IngestWorker(Worker):
         target = pipeline if pipeline is not None else self.connection
         if pipeline is None:
             # Hosts' clocks differ; ages are told by the server's.
-            seconds, micros = self.connection.time()
-            self._clock_offset = seconds + micros / 1e6 - time.monotonic()
+            self._clock_offset = self.ledger.now() - time.monotonic()
         target.zadd(keys.WORKERS, {self.name: time.monotonic() + self._clock_offset})
 
     def register_death(self) -> None:
-        super().register_death()
+        super().register_death()  # type: ignore[no-untyped-call]
         self.connection.zrem(keys.WORKERS, self.name)
 
     def maintain_heartbeats(self, job: Job) -> None:
@@ -163,8 +162,7 @@ class IngestWorker(Worker):
             mark = json.loads(raw)
         except ValueError:
             mark = {}
-        seconds, micros = self.connection.time()
-        waited = seconds + micros / 1e6 - number(mark.get("at") if isinstance(mark, dict) else 0)
+        waited = self.ledger.now() - number(mark.get("at") if isinstance(mark, dict) else 0)
         if (isinstance(mark, dict) and mark.get("force") is True) or waited > self.ledger.settings.cancel_grace_s:
             self._kill("cancel")
 
@@ -205,7 +203,7 @@ class IngestWorker(Worker):
     def _horse_died(self, job: Job, pid: int, status: int, usage: Any) -> None:
         if self._delivery is None:
             return
-        if status is not None and os.WIFSIGNALED(status):
+        if os.WIFSIGNALED(status):
             reason = f"its work horse was ended by signal {os.WTERMSIG(status)}"
         else:
             reason = "its work horse ended without a word"
@@ -270,7 +268,6 @@ def recover(
 
 def lost_shards(ledger: Ledger) -> list[tuple[str, str]]:
     """Job and shard of every lease that has run out."""
-    seconds, micros = ledger.redis.time()
-    members = ledger.redis.zrangebyscore(keys.LEASES, "-inf", seconds + micros / 1e6, start=0, num=100)
+    members = ledger.redis.zrangebyscore(keys.LEASES, "-inf", ledger.now(), start=0, num=100)
     pairs = [text(member).rpartition(":") for member in members]
     return [(job_id, shard) for job_id, _, shard in pairs]

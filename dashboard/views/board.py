@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import board_markup, connection, format, markup, outage
 from dashboard.feed import PAGE_SIZE, Filter, Mirror
@@ -19,8 +20,8 @@ def pages_of(matching: int) -> int:
     return max(1, -(-matching // PAGE_SIZE))
 
 
-def board() -> None:
-    """The live part: display only, driven by what the last full run left in the session."""
+def board(top: DeltaGenerator) -> None:
+    """The live part: display only, driven by what the last full run left in the session. `top` takes the figures."""
     wanted: Filter = st.session_state["board:filter"]
     number: int = st.session_state["board:page"]
     feed = connection.redis().feed
@@ -31,34 +32,41 @@ def board() -> None:
     if mirror.down:
         outage.inline(format.coarse(mirror.age_s))
     now = datetime.now(UTC)
-    key = ("board", mirror.revision, mirror.figures, int(now.timestamp()), wanted, number)
+    key = (mirror.revision, int(now.timestamp()), wanted, number)
+    top.html(board_markup.figures(mirror.figures))
     st.html(feed.shared(key, lambda: drawn(mirror, wanted, number, now)))
 
 
 def drawn(mirror: Mirror, wanted: Filter, number: int, now: datetime) -> str:
-    """Figures and one page of the table as one piece of HTML."""
-    figures = board_markup.figures(mirror.figures)
+    """One page of the table as one piece of HTML."""
     if not mirror.rows:
-        return figures + markup.empty(
+        return markup.empty(
             "No jobs yet", "Drop some documents and watch them move here.", "documents", "Submit documents"
         )
     matching = mirror.matching(wanted)
     if not matching:
-        return figures + markup.empty(
+        return markup.empty(
             "No job matches these filters", "Remove one of them, or show all jobs.", "./", "Show all jobs"
         )
     start = (min(number, pages_of(len(matching))) - 1) * PAGE_SIZE
     shown = matching[start : start + PAGE_SIZE]
-    count = f"{format.number(start + 1)}–{format.number(start + len(shown))} of {format.counted(len(matching), 'job')}"
+    span = f"{format.number(start + 1)} to {format.number(start + len(shown))}"
+    count = f"{span} of {format.counted(len(matching), 'job')}"
     limit = f" among the newest {format.number(FULL)}" if len(mirror.rows) >= FULL else ""
-    return f'{figures}{board_markup.jobs(shown, now)}<p class="ib ib-soft ib-count">{count}{limit}</p>'
+    return f'{board_markup.jobs(shown, now)}<p class="ib ib-soft ib-count">{count}{limit}</p>'
 
 
 def filters(mirror: Mirror) -> Filter:
     """The widgets of the filter; each is bound to its parameter in the URL."""
     states = st.pills(
-        "State", [state.value for state in State], selection_mode="multi", key="state", bind="query-params",
-        format_func=str.capitalize, label_visibility="collapsed", on_change=first_page,
+        "State",
+        [state.value for state in State],
+        selection_mode="multi",
+        key="state",
+        bind="query-params",
+        format_func=str.capitalize,
+        label_visibility="collapsed",
+        on_change=first_page,
     )
     text, collection, owner = st.columns([2, 1, 1])
     return Filter(
@@ -66,20 +74,36 @@ def filters(mirror: Mirror) -> Filter:
         collection=choice(collection, "Collection", "collection", mirror.collections()),
         owner=choice(owner, "Owner", "owner", mirror.owners()),
         text=text.text_input(
-            "Search", type="search", key="q", bind="query-params", placeholder="Title, id, error, collection or owner",
-            label_visibility="collapsed", on_change=first_page, icon=":material/search:",
-        ) or "",
+            "Search",
+            type="search",
+            key="q",
+            bind="query-params",
+            placeholder="Title, id, error, collection or owner",
+            label_visibility="collapsed",
+            on_change=first_page,
+            icon=":material/search:",
+        )
+        or "",
     )
 
 
-def choice(place: st.delta_generator.DeltaGenerator, label: str, key: str, known: list[str]) -> str:
+def choice(place: DeltaGenerator, label: str, key: str, known: list[str]) -> str:
     """A filter of one value. A value from a shared link is offered even when no job has it any more."""
     asked = st.query_params.get(key, "")
     options = known if not asked or asked in known else sorted([*known, asked])
-    return place.selectbox(
-        label, options, index=None, key=key, bind="query-params", placeholder=f"Any {label.lower()}",
-        label_visibility="collapsed", on_change=first_page,
-    ) or ""
+    return (
+        place.selectbox(
+            label,
+            options,
+            index=None,
+            key=key,
+            bind="query-params",
+            placeholder=f"Any {label.lower()}",
+            label_visibility="collapsed",
+            on_change=first_page,
+        )
+        or ""
+    )
 
 
 def first_page() -> None:
@@ -103,8 +127,14 @@ def pager(number: int, last: int) -> None:
     with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
         st.caption(f"Page {format.number(number)} of {format.number(last)}", width="content")
         st.button("Newer", icon=":material/chevron_left:", disabled=number <= 1, on_click=turn, args=(number - 1,))
-        st.button("Older", icon=":material/chevron_right:", icon_position="right", disabled=number >= last,
-                  on_click=turn, args=(number + 1,))
+        st.button(
+            "Older",
+            icon=":material/chevron_right:",
+            icon_position="right",
+            disabled=number >= last,
+            on_click=turn,
+            args=(number + 1,),
+        )
 
 
 with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
@@ -112,6 +142,7 @@ with st.container(horizontal=True, vertical_alignment="bottom", horizontal_align
     st.page_link("views/documents.py", label="Submit documents", icon=":material/upload_file:")
 
 OUTLINE.touched()
+top = st.container()
 mirror = connection.redis().feed.look()
 wanted = filters(mirror) if mirror.rows else Filter()
 last = pages_of(len(mirror.matching(wanted)))
@@ -124,9 +155,11 @@ OUTLINE.drawn(idle, pace, last, bool(mirror.rows))
 
 if idle:
     with st.container(horizontal=True, vertical_alignment="center", key="paused"):
-        st.info("Paused because nobody has used this page for a while; it shows the jobs as they were.",
-                icon=":material/pause_circle:")
+        st.info(
+            "Paused because nobody has used this page for a while; it shows the jobs as they were.",
+            icon=":material/pause_circle:",
+        )
         st.button("Resume", type="primary", icon=":material/play_arrow:")
-st.fragment(board, run_every=None if idle else pace)()
+st.fragment(board, run_every=None if idle else pace)(top)
 if last > 1:
     pager(number, last)

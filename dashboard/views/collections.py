@@ -12,7 +12,7 @@ from tasks import catalog
 from tasks.errors import IngestboardError, SearchFailed
 from tasks.ledger.records import Receipt
 from tasks.ledger.states import State
-from tasks.snapshots.shelf import SnapshotRow
+from tasks.snapshots import SnapshotRow
 
 HITS = 10
 FOUND = "collections:found"
@@ -22,8 +22,14 @@ ROLLING = "collections:rolling"
 def search(name: str, version: str) -> None:
     """The search box and what it found. The answer is kept, so that other reruns do not ask again."""
     query = st.text_input(
-        "Search", type="search", key="q", bind="query-params", placeholder=f"Search {name}", icon=":material/search:",
-        label_visibility="collapsed", max_chars=500,
+        "Search",
+        type="search",
+        key="query",
+        bind="query-params",
+        placeholder=f"Search {name}",
+        icon=":material/search:",
+        label_visibility="collapsed",
+        max_chars=500,
     )
     query = (query or "").strip()
     if not query:
@@ -40,14 +46,21 @@ def search(name: str, version: str) -> None:
     if not answer.hits:
         st.html(markup.empty("Nothing found", "Use other words, or submit more documents to this collection."))
         return
-    st.caption(f"{format.counted(len(answer.hits), 'passage')} from snapshot {answer.version} in {answer.took_ms:.0f} ms")
+    st.caption(
+        f"{format.counted(len(answer.hits), 'passage')} from snapshot {answer.version} in {answer.took_ms:.0f} ms"
+    )
     st.html(shelf_markup.hits(answer.hits, query))
 
 
 def roll_back(name: str, version: str) -> Receipt:
     redis = connection.redis()
     row = catalog.roll_back(redis.ledger, name, version, by=who.me(redis.settings))
-    return Receipt(row.job, "roll back", State.COMPLETED, f"{name} is at snapshot {row.version} now; searches read it from here on.")
+    return Receipt(
+        row.job,
+        "roll back",
+        State.COMPLETED,
+        f"{name} is at snapshot {row.version} now; searches read it from here on.",
+    )
 
 
 def _never_mind() -> None:
@@ -90,14 +103,20 @@ actions.told()
 now = datetime.now(UTC)
 rows = catalog.collections(connection.redis().settings)
 if not rows:
-    st.html(markup.empty("No collection yet", "A collection appears here when its first job has published.",
-                         "documents", "Submit documents"))
+    st.html(
+        markup.empty(
+            "No collection yet",
+            "A collection appears here when its first job has published.",
+            "documents",
+            "Submit documents",
+        )
+    )
 else:
     names = [row.name for row in rows]
-    asked = st.query_params.get("collection", "")
+    asked = st.query_params.get("name", "")
     if asked and asked not in names:
         st.info(f"The collection {asked} has no published snapshot yet.".replace("`", "'"), icon=":material/info:")
-    chosen = st.selectbox("Collection", names, key="collection", bind="query-params") or names[0]
+    chosen = st.selectbox("Collection", names, key="name", bind="query-params") or names[0]
     try:
         found = catalog.snapshots(connection.redis().settings, chosen)
     except IngestboardError as error:

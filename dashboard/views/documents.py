@@ -46,10 +46,18 @@ def known_collections(settings: Settings) -> list[str]:
 
 def collection_field(settings: Settings, form: str) -> str:
     """The collection to submit to, with the sentence about a name that cannot be used right below it."""
-    name = st.selectbox(
-        "Collection", known_collections(settings), index=None, accept_new_options=True, key=f"collection-{form}",
-        placeholder="Choose one or type a new name", help="A named, searchable set of documents.",
-    ) or ""
+    name = (
+        st.selectbox(
+            "Collection",
+            known_collections(settings),
+            index=None,
+            accept_new_options=True,
+            key=f"collection-{form}",
+            placeholder="Choose one or type a new name",
+            help="A named, searchable set of documents.",
+        )
+        or ""
+    )
     name = name.strip()
     if name and not COLLECTION_NAME.fullmatch(name):
         st.error(str(CollectionNameRefused(name=name)), icon=":material/error:")
@@ -68,10 +76,12 @@ def recipe_fields(form: str) -> Recipe | None:
         unit = "tokens" if splitter == "sentence" else "characters"
         # SentenceSplitter measures tokens: four characters each, as a rule of thumb.
         share = 4 if splitter == "sentence" else 1
-        size = left.number_input(f"Chunk size ({unit})", 100, 20_000, usual.chunk_size // share, 50,
-                                 key=f"size-{share}-{form}")
-        overlap = right.number_input(f"Overlap ({unit})", 0, 5_000, usual.chunk_overlap // share, 10,
-                                     key=f"overlap-{share}-{form}")
+        size = left.number_input(
+            f"Chunk size ({unit})", 100, 20_000, usual.chunk_size // share, 50, key=f"size-{share}-{form}"
+        )
+        overlap = right.number_input(
+            f"Overlap ({unit})", 0, 5_000, usual.chunk_overlap // share, 10, key=f"overlap-{share}-{form}"
+        )
         try:
             return Recipe(splitter=cast(Splitter, splitter), chunk_size=size, chunk_overlap=overlap)
         except ValidationError as error:
@@ -83,8 +93,11 @@ def recipe_fields(form: str) -> Recipe | None:
 def files_field(source: str, settings: Settings, form: str) -> list[tuple[str, BinaryIO]]:
     limit = math.ceil(settings.upload_max_bytes / 1_048_576)
     found = st.file_uploader(
-        "Documents", accept_multiple_files="directory" if source == FOLDER else True, key=f"files-{source}-{form}",
-        max_upload_size=limit, label_visibility="collapsed",
+        "Documents",
+        accept_multiple_files="directory" if source == FOLDER else True,
+        key=f"files-{source}-{form}",
+        max_upload_size=limit,
+        label_visibility="collapsed",
     )
     if found:
         st.caption(f"{format.counted(len(found), 'document')}, {format.size(sum(one.size for one in found))}")
@@ -93,11 +106,13 @@ def files_field(source: str, settings: Settings, form: str) -> list[tuple[str, B
     return [(one.name, one) for one in found]
 
 
-def folder_field(settings: Settings, form: str) -> Path | None:
+def folder_field(settings: Settings, form: str) -> Path:
     left, right = st.columns(2)
-    root = left.selectbox("Folder", settings.folders, format_func=lambda path: path.name or str(path), key=f"root-{form}")
+    root = left.selectbox(
+        "Folder", settings.folders, format_func=lambda path: path.name or str(path), key=f"root-{form}"
+    )
     below = right.text_input("Folder inside it (optional)", key=f"below-{form}", placeholder="reports/2026")
-    return root / (below or "").strip().strip("/") if root is not None else None
+    return root / (below or "").strip().strip("/")
 
 
 def done() -> None:
@@ -108,8 +123,9 @@ def done() -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center", key="submitted"):
         st.markdown(":material/check_circle: **Submitted.**", width="content")
         st.text(receipt.sentence, width="content")
-        st.page_link("views/job.py", label="Watch the job", icon=":material/arrow_forward:",
-                     query_params={"job": receipt.job})
+        st.page_link(
+            "views/job.py", label="Watch the job", icon=":material/arrow_forward:", query_params={"job": receipt.job}
+        )
 
 
 def submit(source: str, files: list[tuple[str, BinaryIO]], folder: Path | None, **common: str | Recipe) -> None:
@@ -132,13 +148,20 @@ def submit(source: str, files: list[tuple[str, BinaryIO]], folder: Path | None, 
 
 settings = connection.redis().settings
 st.title("Documents")
+st.caption(
+    "PDF, Word, PowerPoint, Excel, e-mail, HTML, Markdown, CSV, JSON and plain text. "
+    "What is already in the collection under the same name is replaced."
+)
 if st.session_state.pop("documents:toast", False):
     st.toast("Submitted.", icon=":material/check:")
 done()
 
 form = token()
 sources = [FILES, FOLDER, *([SERVER] if settings.folders else [])]
-source = st.segmented_control("From", sources, default=FILES, required=True, key="source", label_visibility="collapsed") or FILES
+source = (
+    st.segmented_control("From", sources, default=FILES, required=True, key="source", label_visibility="collapsed")
+    or FILES
+)
 folder = folder_field(settings, form) if source == SERVER else None
 files = files_field(source, settings, form) if source != SERVER else []
 
@@ -146,8 +169,12 @@ left, right = st.columns([2, 1])
 with left:
     collection = collection_field(settings, form)
 with right:
-    priority = st.segmented_control("Priority", QUEUES, default="default", required=True, format_func=str.capitalize,
-                                    key=f"priority-{form}") or "default"
+    priority = (
+        st.segmented_control(
+            "Priority", QUEUES, default="default", required=True, format_func=str.capitalize, key=f"priority-{form}"
+        )
+        or "default"
+    )
 recipe = recipe_fields(form)
 
 ready = bool(collection and recipe and (folder if source == SERVER else files))
@@ -155,9 +182,13 @@ if st.button("Submit", type="primary", icon=":material/send:", disabled=not read
     with st.spinner("Saving the documents…"):
         submit(source, files, folder, collection=collection, owner=who.me(settings), priority=priority, recipe=recipe)
 if not ready:
-    missing = [words for words, there in (
-        ("a folder" if source == SERVER else "at least one document", bool(folder if source == SERVER else files)),
-        ("a collection", bool(collection)),
-    ) if not there]
+    missing = [
+        words
+        for words, there in (
+            ("a folder" if source == SERVER else "at least one document", bool(folder if source == SERVER else files)),
+            ("a collection", bool(collection)),
+        )
+        if not there
+    ]
     if missing:
         st.caption(f"To submit, choose {' and '.join(missing)}.")

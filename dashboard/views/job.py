@@ -1,10 +1,11 @@
-"""One job (?job=ID): progress, stages, documents, events, and what may be done to it. It polls until the job is final."""
+"""One job (?job=ID): progress, stages, documents, events, and what may be done to it; live until it is final."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import actions, connection, format, job_markup, markup, outage
 from dashboard.detail import Detail
@@ -38,8 +39,11 @@ def job() -> None:
         return
     now = datetime.now(UTC)
     row = detail.row
-    st.html(job_markup.head(row, now) + job_markup.figures(row, now)
-            + (job_markup.stop_receipt(row.stop, row, now) if row.stop else ""))
+    st.html(
+        job_markup.head(row, now)
+        + job_markup.figures(row, now)
+        + (job_markup.stop_receipt(row.stop, row, now) if row.stop else "")
+    )
     st.html(section("Stages") + job_markup.timeline(detail.stages, row, now))
     st.html(section("Documents") + documents(detail, st.session_state["job:documents"]))
     st.html(section("Events") + job_markup.events(detail.events, now))
@@ -62,7 +66,7 @@ def documents(detail: Detail, number: int) -> str:
     shown = detail.documents[start : start + DOCUMENTS_PAGE]
     if not shown:
         return '<div class="ib ib-soft">This job has no documents.</div>'
-    return job_markup.documents(shown)
+    return job_markup.documents(shown, detail.row.state)
 
 
 def documents_page(count: int) -> int:
@@ -73,7 +77,15 @@ def documents_page(count: int) -> int:
     return int(st.number_input(f"Documents, page of {format.number(last)}", 1, last, key="documents_page", width=200))
 
 
+def back() -> DeltaGenerator:
+    """The row at the top: the way back, and room for the actions."""
+    row = st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute")
+    row.page_link("views/board.py", label="Board", icon=":material/arrow_back:")
+    return row
+
+
 def nothing_here(title: str, advice: str) -> None:
+    back()
     st.html(markup.empty(title, advice, "./", "Show the board"))
 
 
@@ -93,7 +105,8 @@ def show(job_id: str) -> None:
     asked = st.query_params.pop("ask", "")
     if asked in set(Action):
         actions.ask(Action(asked))
-    actions.buttons(detail.row)
+    with back():
+        actions.buttons(detail.row)
     st.session_state["job:documents"] = documents_page(len(detail.documents))
     drawn = outline(detail)
     OUTLINE.drawn(*drawn)
@@ -101,7 +114,6 @@ def show(job_id: str) -> None:
     actions.open_question(detail.row)
 
 
-st.page_link("views/board.py", label="Board", icon=":material/arrow_back:")
 if wanted := st.query_params.get("job", "").strip():
     show(wanted)
 else:

@@ -14,8 +14,9 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from email.errors import MessageError
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import MappingProxyType
+from typing import TypeVar
 from xml.etree.ElementTree import ParseError
 
 import pypdfium2 as pdfium
@@ -33,6 +34,8 @@ from tasks.ingest.loading.portions import Piece, Portion, portions
 __all__ = ["SUPPORTED", "Portion", "read"]
 
 log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 _READERS: Mapping[str, Callable[[Path], Iterator[Piece]]] = MappingProxyType(
     {
@@ -67,9 +70,7 @@ _EXPECTED = (
 )
 
 _NO_TEXT = "The file holds no text; check that it is the one you meant."
-_NO_TEXT_PDF = (
-    "The PDF holds no text, only images or drawings; run text recognition (OCR) on it and upload the result."
-)
+_NO_TEXT_PDF = "The PDF holds no text, only images or drawings; run text recognition (OCR) on it and upload the result."
 
 
 def read(path: Path, name: str) -> Iterator[Portion]:
@@ -77,41 +78,37 @@ def read(path: Path, name: str) -> Iterator[Portion]:
 
     Raises DocumentFailed with a sentence when the document is at fault; OSError of our disk and MemoryError pass.
     """
-    found = kind(path, name)
+    named = SUPPORTED.get(PurePosixPath(name).suffix.lower(), "")
+    found = _guarded(lambda: kind(path, name), LABELS.get(named, "a document"), name)
+    inner = portions(_READERS[found](path))
     blank = True
-    for portion in _guarded(portions(_READERS[found](path)), found, name):
+    while (portion := _guarded(lambda: next(inner, None), LABELS[found], name)) is not None:
         blank = blank and not portion.documents
         yield portion
     if blank:
         raise DocumentFailed(reason=_NO_TEXT_PDF if found == "pdf" else _NO_TEXT)
 
 
-def _guarded(inner: Iterator[Portion], found: str, name: str) -> Iterator[Portion]:
-    while True:
-        try:
-            portion = next(inner)
-        except StopIteration:
-            return
-        except (IngestboardError, MemoryError, BaseTimeoutException):
+def _guarded(step: Callable[[], _T], label: str, name: str) -> _T:
+    """One step of a parser; what it raises on garbage becomes DocumentFailed."""
+    failure = DocumentFailed(reason=DAMAGED.format(label=label))
+    try:
+        return step()
+    except (IngestboardError, MemoryError, BaseTimeoutException):
+        raise
+    except OSError as error:
+        if _of_our_disk(error):
             raise
-        except OSError as error:
-            if _of_our_disk(error):
-                raise
-            raise _damaged(found) from None
-        except _EXPECTED:
-            raise _damaged(found) from None
-        except Exception as error:  # parsers raise nearly anything on garbage; this is their only door
-            # Frames and type only: the message of a parser's exception may quote the document.
-            frames = "".join(traceback.format_tb(error.__traceback__))
-            log.warning("%s: unexpected %s while reading %s\n%s", name, type(error).__name__, LABELS[found], frames)
-            raise _damaged(found) from None
-        yield portion
+        raise failure from None
+    except _EXPECTED:
+        raise failure from None
+    except Exception as error:  # noqa: BLE001 - parsers raise nearly anything on garbage; this is their only door
+        # Frames and type only: the message of a parser's exception may quote the document.
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        log.warning("%s: unexpected %s while reading %s\n%s", name, type(error).__name__, label, frames)
+        raise failure from None
 
 
 def _of_our_disk(error: OSError) -> bool:
     """Whether the system said it: parsers raise OSError without a number, or EINVAL for an offset that is garbage."""
     return error.errno is not None and error.errno != errno.EINVAL
-
-
-def _damaged(found: str) -> DocumentFailed:
-    return DocumentFailed(reason=DAMAGED.format(label=LABELS[found]))

@@ -10,18 +10,20 @@ import logging
 import time
 from collections.abc import Iterator
 
-from tasks.errors import Canceled, IngestboardError, Stopping
+from tasks.errors import BaseMoved, Canceled, CollectionBusy, IngestboardError, Stopping
 from tasks.ingest.artifacts import Artifacts
 from tasks.ledger import Ledger, locks, monitor, store
 from tasks.ledger.records import DocumentRow, JobRow
 from tasks.ledger.states import DocumentState
 from tasks.recipe import Recipe
 from tasks.snapshots import staging
-from tasks.snapshots.shelf import Shelf, SnapshotRow
+from tasks.snapshots.rows import SnapshotRow
+from tasks.snapshots.shelf import Shelf
 
 log = logging.getLogger(__name__)
 
 LOCK_POLL_S = 0.2
+TURNS = 5  # starts of a publish that others were faster than
 
 
 class LockLost(IngestboardError):
@@ -80,14 +82,21 @@ def _publish(
     ]
     if not documents:
         return None
-    reporter.stage("publish", f"Waiting for the publish lock of {job.collection}")
-    lock = _wait_for_lock(ledger, reporter, job)
-    try:
-        for litter in shelf.recover(job.collection, keep_jobs=()):
-            log.warning("removed %s of collection %s, left by a publish that died", litter, job.collection)
-        return _stage_and_commit(ledger, reporter, shelf, job, documents, lock)
-    finally:
-        lock.release()
+    for turn in range(TURNS):
+        reporter.stage("publish", f"Waiting for the publish lock of {job.collection}")
+        lock = _wait_for_lock(ledger, reporter, job)
+        try:
+            for litter in shelf.recover(job.collection, keep_jobs=()):
+                log.warning("removed %s of collection %s, left by a publish that died", litter, job.collection)
+            return _stage_and_commit(ledger, reporter, shelf, job, documents, lock)
+        except (LockLost, BaseMoved, CollectionBusy) as error:
+            # Another publisher was faster: nothing of ours is there, and we start again from its snapshot.
+            if turn == TURNS - 1:
+                raise
+            reporter.event(f"{error}")
+        finally:
+            lock.release()
+    return None
 
 
 def _wait_for_lock(ledger: Ledger, reporter: store.Reporter, job: JobRow) -> locks.PublishLock:
@@ -120,8 +129,12 @@ def _stage_and_commit(
         reporter.check()
         if time.monotonic() - renewed > locks.LOCK_S / 4:
             renewed = time.monotonic()
-            if not lock.renew():
-                raise LockLost(name=job.collection)
+            owned()
+
+    def owned() -> bool:
+        if not lock.renew():
+            raise LockLost(name=job.collection)
+        return True
 
     artifacts = Artifacts(settings.data, recipe.fingerprint)
 
@@ -155,6 +168,9 @@ def _stage_and_commit(
     reporter.check(now=True)
     staging.verify(staged)
     reporter.stage("publish", "Publishing")
-    reporter.check(commit=True)
-    return staging.commit(staged, still_owner=lock.renew)
-
+    try:
+        reporter.check(commit=True)
+    except BaseException:
+        staged.discard()
+        raise
+    return staging.commit(staged, still_owner=owned)

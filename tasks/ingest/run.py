@@ -13,16 +13,25 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from llama_index.core.embeddings import BaseEmbedding
 
 from tasks import settings as settings_of
-from tasks.errors import Canceled, DataUnwritable, DocumentFailed, Fenced, HandedBack, IngestboardError, SubmissionRefused
-from tasks.ingest import artifacts, embed, load, publish, split
+from tasks.errors import (
+    Canceled,
+    DataUnwritable,
+    DocumentFailed,
+    Fenced,
+    HandedBack,
+    IngestboardError,
+    SubmissionRefused,
+)
+from tasks.ingest import embed, load, publish, split
+from tasks.ingest.artifacts import Artifacts, ArtifactWriter
 from tasks.ledger import Ledger, connection, monitor, queues, store
 from tasks.ledger.records import DocumentRow
 from tasks.ledger.states import DocumentState
@@ -118,7 +127,7 @@ def _ingest_all(ledger: Ledger, reporter: store.Reporter) -> None:
         started = time.monotonic()
         reporter.document(document.number, DocumentState.RUNNING)
         try:
-            table, sha256, cached = _ingest(ledger.settings, reporter, recipe, document)
+            chunks, sha256, cached = _ingest(ledger.settings, reporter, recipe, document)
         except DocumentFailed as error:
             reporter.document(
                 document.number, DocumentState.FAILED, error=str(error), seconds=round(time.monotonic() - started, 3)
@@ -128,7 +137,7 @@ def _ingest_all(ledger: Ledger, reporter: store.Reporter) -> None:
                 document.number,
                 DocumentState.COMPLETED,
                 error="",
-                chunks=table.num_rows,
+                chunks=chunks,
                 cached=cached,
                 sha256=sha256,
                 seconds=round(time.monotonic() - started, 3),
@@ -139,27 +148,25 @@ def _ingest_all(ledger: Ledger, reporter: store.Reporter) -> None:
 
 def _ingest(
     settings: Settings, reporter: store.Reporter, recipe: Recipe, document: DocumentRow
-) -> tuple[pa.Table, str, bool]:
-    """One document through save, load, split and embed: its artifact, its hash, and whether it was known."""
+) -> tuple[int, str, bool]:
+    """One document through save, load, split and embed: its chunks, its hash, and whether it was known."""
     try:
         reporter.stage("save", f"Saving {document.name}")
         sha256 = _save(settings, document)
-        shelf = artifacts.Artifacts(settings.data, recipe.fingerprint)
+        shelf = Artifacts(settings.data, recipe.fingerprint)
         known = shelf.get(sha256)
         if known is not None:
-            return known, sha256, True
+            return known.num_rows, sha256, True
         if recipe.embedder != settings.embedder_fingerprint:
             raise DocumentFailed(
                 reason=f"This worker embeds with {settings.embedder_fingerprint} and the job asks for "
                 f"{recipe.embedder}; start the workers with the same INGESTBOARD_EMBEDDER as the dashboard."
             )
-        table = _make(settings, reporter, recipe, document, Uploads(settings.data).path(sha256))
-        shelf.put(sha256, table)
+        return _make(settings, reporter, shelf, recipe, document, sha256), sha256, False
     except (OSError, DataUnwritable, SubmissionRefused, IngestboardError) as error:
         raise _as_document_failure(error) from error
     except MemoryError as error:
         raise DocumentFailed(reason="The document needs more memory than the worker has; split it.") from error
-    return table, sha256, False
 
 
 def _as_document_failure(error: Exception) -> Exception:
@@ -191,43 +198,39 @@ def _save(settings: Settings, document: DocumentRow) -> str:
 
 
 def _make(
-    settings: Settings, reporter: store.Reporter, recipe: Recipe, document: DocumentRow, path: Path
-) -> pa.Table:
-    """Load, split and embed portion by portion; memory holds the chunks of one document."""
-    texts: list[str] = []
-    pages: list[int | None] = []
-    vectors: list[np.ndarray] = []
+    settings: Settings, reporter: store.Reporter, shelf: Artifacts, recipe: Recipe, document: DocumentRow, sha256: str
+) -> int:
+    """Load, split and embed a document batch by batch into its artifact; how many chunks it has.
+
+    Memory holds one portion. The artifact appears when it is whole; a stop on the way leaves nothing.
+    """
     model = embedder(settings)
-    reporter.stage("load", f"Reading {document.name}")
-    for portion in load.read(path, document.name):
-        start = (portion.done - 1) / portion.total if portion.total else 0.0
-        reporter.stage("split", f"Splitting {document.name}")
-        nodes = split.split(portion.documents, recipe)
-        for first in range(0, len(nodes), settings.embed_batch):
-            reporter.stage("embed", f"Embedding {document.name}")
-            batch = nodes[first : first + settings.embed_batch]
-            contents = [node.text for node in batch]
-            made = embed.embed(model, contents)
-            good = np.isfinite(made).all(axis=1) & (np.linalg.norm(made, axis=1) > 0)
-            for node, content, vector, usable in zip(batch, contents, made, good, strict=True):
-                if usable:
-                    texts.append(content)
-                    pages.append(node.metadata.get("page"))
-                    vectors.append(vector)
-            share = (first + len(batch)) / len(nodes)
-            reporter.progress(start + share / max(1, portion.total))
-            reporter.check()
-        reporter.progress(portion.done / max(1, portion.total))
+    source = Uploads(settings.data).path(sha256)
+    read = 0
+    writer: ArtifactWriter | None = None
+    with ExitStack() as stack:
         reporter.stage("load", f"Reading {document.name}")
-        reporter.check()
-    if not texts:
-        raise DocumentFailed(reason="The document holds no text that can be searched; check that it is the right file.")
-    matrix = np.stack(vectors).astype(np.float32)
-    return pa.table(
-        {
-            "position": pa.array(range(len(texts)), pa.int32()),
-            "page": pa.array(pages, pa.int32()),
-            "text": pa.array(texts, pa.string()),
-            "vector": pa.FixedSizeListArray.from_arrays(pa.array(matrix.ravel()), matrix.shape[1]),
-        }
-    )
+        for portion in load.read(source, document.name):
+            reporter.stage("split", f"Splitting {document.name}")
+            nodes = split.split(portion.documents, recipe)
+            for first in range(0, len(nodes), settings.embed_batch):
+                reporter.stage("embed", f"Embedding {document.name}")
+                batch = nodes[first : first + settings.embed_batch]
+                vectors = embed.embed(model, [node.text for node in batch])
+                usable = np.flatnonzero(np.isfinite(vectors).all(axis=1))
+                if writer is None:
+                    writer = stack.enter_context(shelf.writing(sha256, vectors.shape[1]))
+                kept = [batch[at] for at in usable]
+                writer.add([node.metadata.get("page") for node in kept], [node.text for node in kept], vectors[usable])
+                share = (first + len(batch)) / len(nodes)
+                reporter.progress((read + share * (portion.done - read)) / portion.total)
+                reporter.check()
+            read = portion.done
+            reporter.progress(read / portion.total)
+            reporter.stage("load", f"Reading {document.name}")
+            reporter.check()
+        if writer is None or writer.rows == 0:
+            raise DocumentFailed(
+                reason="The document holds no text that can be searched; check that it is the right file."
+            )
+        return writer.rows

@@ -48,6 +48,11 @@ class Ledger:
         reply = self.run(name, [*keys.for_scripts(job_id), *extra], [job_id, *args])
         return [part.decode() if isinstance(part, bytes) else str(part) for part in reply]
 
+    def now(self) -> float:
+        """The server's clock, epoch seconds: the one clock of all hosts."""
+        seconds, micros = self.redis.time()
+        return float(seconds) + float(micros) / 1e6
+
     def close(self) -> None:
         """Give the connections back; the ledger is of no use afterwards."""
         self.redis.close()

@@ -9,7 +9,7 @@ import json
 import re
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import redis
 
@@ -22,7 +22,7 @@ from tasks.errors import (
 )
 from tasks.ledger import keys, monitor, queues, store
 from tasks.ledger.connection import Ledger
-from tasks.ledger.records import DocumentRow, Receipt, text
+from tasks.ledger.records import Receipt, text
 from tasks.ledger.states import Action, DocumentState, State, states_allowing
 from tasks.recipe import Recipe
 from tasks.settings import QUEUES
@@ -32,7 +32,12 @@ COLLECTION_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
 SHARD_DOCUMENTS = 16
 SHARD_BYTES = 32 * 1024 * 1024
 
-PAST = {Action.CANCEL: "canceled", Action.FORCE_STOP: "force stopped", Action.RETRY: "retried", Action.DELETE: "deleted"}
+PAST = {
+    Action.CANCEL: "canceled",
+    Action.FORCE_STOP: "force stopped",
+    Action.RETRY: "retried",
+    Action.DELETE: "deleted",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +81,11 @@ def submit(
     window = _window(ledger)
     rq_ids = [store.new_rq_id() for _ in shards[:window]]
     job_id = secrets.token_hex(6)
+    by = owner or "someone"
     fields = {
         "title": title or _title(unique),
         "collection": collection,
-        "owner": owner or "someone",
+        "owner": by,
         "kind": "ingest",
         "priority": priority,
         "recipe": recipe.model_dump_json(),
@@ -111,7 +117,7 @@ def submit(
     # From here on the job is accepted: what fails to reach RQ now is handed over again by the janitor.
     _deliver(ledger, [store.Delivery(job_id, str(at), rq_id) for at, rq_id in enumerate(rq_ids)], priority)
     sentence = f"Job {job_id} was submitted: {_counted(len(unique), 'document')} for {collection}."
-    record(ledger, "submit", job_id, by=fields["owner"], result=sentence)
+    record(ledger, "submit", job_id, by=by, result=sentence)
     return Receipt(job_id, "submit", State.QUEUED, sentence)
 
 
@@ -149,7 +155,10 @@ def retry(ledger: Ledger, job_id: str, *, by: str, failed_only: bool = True) -> 
     unpublished = row.state in (State.CANCELED, State.FAILED)
     if row.final and not again and not unpublished:
         raise ActionRefused(
-            job=job_id, state=f"{row.state.value} with no failed document", action="retried for its failures", allowed="partial, failed or canceled"
+            job=job_id,
+            state=f"{row.state.value} with no failed document",
+            action="retried for its failures",
+            allowed="partial, failed or canceled",
         )
     shards = cut([one.size_bytes for one in again], [one.number for one in again])
     window = _window(ledger)
@@ -260,7 +269,7 @@ def _unique_names(documents: Sequence[NewDocument]) -> list[NewDocument]:
             name = f"{stem} ({turn}).{suffix}" if dot and stem else f"{document.name} ({turn})"
             turn += 1
         seen.add(name)
-        unique.append(document if name == document.name else NewDocument(name, document.size_bytes, document.sha256, document.path))
+        unique.append(replace(document, name=name))
     return unique
 
 
@@ -271,8 +280,3 @@ def _title(documents: Sequence[NewDocument]) -> str:
 
 def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def failed_documents(rows: Sequence[DocumentRow]) -> list[DocumentRow]:
-    """The documents whose retry would change something."""
-    return [row for row in rows if row.state is DocumentState.FAILED]

@@ -151,17 +151,18 @@ def figures(ledger: Ledger) -> Figures:
 
 def workers(ledger: Ledger) -> list[WorkerRow]:
     """The workers of this installation that reported within 20 s, by name."""
-    now = _server_time(ledger)
+    now = ledger.now()
     alive = ledger.redis.zrangebyscore(keys.WORKERS, now - ALIVE_S, "+inf", withscores=True)
+    beats = [(text(pair[0]), number(pair[1])) for pair in alive]
     with ledger.redis.pipeline(transaction=False) as pipe:
-        for name, _ in alive:
-            pipe.hgetall(keys.rq_worker(text(name)))
+        for name, _ in beats:
+            pipe.hgetall(keys.rq_worker(name))
         hashes = pipe.execute()
     rows = []
-    for (name, beat), fields in zip(alive, hashes, strict=True):
+    for (name, beat), fields in zip(beats, hashes, strict=True):
         rows.append(
             WorkerRow(
-                name=text(name),
+                name=name,
                 host=text(fields.get(b"hostname")),
                 pid=whole(fields.get(b"pid")),
                 state=text(fields.get(b"state")) or "starting",
@@ -177,22 +178,17 @@ def workers(ledger: Ledger) -> list[WorkerRow]:
 
 def worker_names(ledger: Ledger) -> list[str]:
     """Names of the workers alive."""
-    now = _server_time(ledger)
+    now = ledger.now()
     return [text(name) for name in ledger.redis.zrangebyscore(keys.WORKERS, now - ALIVE_S, "+inf")]
 
 
 def pools(ledger: Ledger) -> list[str]:
     """Names of the worker pools that reported within 15 s."""
-    now = _server_time(ledger)
+    now = ledger.now()
     return [text(name) for name in ledger.redis.zrangebyscore(keys.POOLS, now - POOL_ALIVE_S, "+inf")]
 
 
-def _server_time(ledger: Ledger) -> float:
-    seconds, micros = ledger.redis.time()
-    return float(seconds) + float(micros) / 1e6
-
-
-def _rows(ledger: Ledger, ids: Collection[bytes]) -> list[JobRow]:
+def _rows(ledger: Ledger, ids: Collection[Any]) -> list[JobRow]:
     with ledger.redis.pipeline(transaction=False) as pipe:
         for job_id in ids:
             pipe.hgetall(keys.job(text(job_id)))

@@ -189,7 +189,7 @@ class Receipt:
     sentence: str
 
 
-def job_row(job_id: str, fields: Mapping[bytes, bytes], stop: StopReceipt | None = None) -> JobRow:
+def job_row(job_id: str, fields: Mapping[Any, Any], stop: StopReceipt | None = None) -> JobRow:
     """Decode a job hash; unknown states read as failed with the reason in `error`."""
 
     def get(name: str) -> Any:
@@ -232,7 +232,7 @@ def job_row(job_id: str, fields: Mapping[bytes, bytes], stop: StopReceipt | None
     )
 
 
-def _stop_of(fields: Mapping[bytes, bytes]) -> StopReceipt | None:
+def _stop_of(fields: Mapping[Any, Any]) -> StopReceipt | None:
     asked = moment(fields.get(b"stop_asked_at"))
     if asked is None:
         return None

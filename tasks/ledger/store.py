@@ -136,8 +136,7 @@ def close(ledger: Ledger, job_id: str, attempt: int, *, snapshot: str = "", erro
 
 def extend_lease(ledger: Ledger, job_id: str, shard: str) -> None:
     """The worker's parent says that the shard is still in hand. XX: a settled shard gets no lease again."""
-    seconds, micros = ledger.redis.time()
-    until = seconds + micros / 1e6 + ledger.settings.lease_s
+    until = ledger.now() + ledger.settings.lease_s
     ledger.redis.zadd(keys.LEASES, {f"{job_id}:{shard}": until}, xx=True)
 
 
@@ -159,7 +158,7 @@ class Reporter:
     _stage_since: float = field(default_factory=time.monotonic)
     _description: str = ""
     _documents: dict[int, dict[str, Any]] = field(default_factory=dict)
-    _stages: dict[str, float] = field(default_factory=dict)
+    _stages: dict[str, tuple[float, float, float]] = field(default_factory=dict)  # work, first in, last out
     _events: list[str] = field(default_factory=list)
     _away_since: float = 0.0
 
@@ -225,10 +224,12 @@ class Reporter:
     def _clock(self) -> None:
         moment = time.monotonic()
         if self._stage:
-            self._stages[self._stage] = self._stages.get(self._stage, 0.0) + moment - self._stage_since
+            work, first, _ = self._stages.get(self._stage, (0.0, self._stage_since, 0.0))
+            self._stages[self._stage] = (work + moment - self._stage_since, first, moment)
         self._stage_since = moment
 
     def _body(self) -> str:
+        now = time.monotonic()
         work = self.claim.work + self._finished * 1000 + int(self._fraction * 1000)
         return json.dumps(
             {
@@ -236,7 +237,9 @@ class Reporter:
                 "description": self._description,
                 "work": work,
                 "documents": [[index, news] for index, news in self._documents.items()],
-                "stages": list(self._stages.items()),
+                "stages": [
+                    [name, spent, now - first, now - last] for name, (spent, first, last) in self._stages.items()
+                ],
                 "events": self._events,
             }
         )

@@ -8,6 +8,7 @@ do no harm, used there they do.
 from __future__ import annotations
 
 from tasks.snapshots.manifest import DocumentEntry, Manifest
-from tasks.snapshots.shelf import CollectionRow, Shelf, SnapshotRow
+from tasks.snapshots.rows import CollectionRow, SnapshotRow
+from tasks.snapshots.shelf import Shelf
 
 __all__ = ["CollectionRow", "DocumentEntry", "Manifest", "Shelf", "SnapshotRow"]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from tasks.errors import BaseMoved, CollectionBusy, Fenced
 from tasks.snapshots import durable, manifest
 from tasks.snapshots.manifest import Manifest
-from tasks.snapshots.shelf import SnapshotRow
+from tasks.snapshots.rows import SnapshotRow
 
 if TYPE_CHECKING:
     from tasks.snapshots.staging import Staged

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import logging
 import os
 import re
@@ -23,6 +24,7 @@ from tasks.errors import CollectionBusy, DataUnwritable
 log = logging.getLogger(__name__)
 
 LOCK_WAIT_S = 10.0
+HASHED_BYTES = 1024 * 1024
 FRESH = "_new-"  # prefix of a file that is not yet under its name
 
 # A disk or its rights are at fault; any other OSError is ours to mend and keeps its traceback.
@@ -104,6 +106,17 @@ def files(folder: Path) -> Iterator[Path]:
         folders.sort()
         for name in sorted(names):
             yield Path(parent, name)
+
+
+def marks(folder: Path) -> dict[str, tuple[int, int, str]]:
+    """Size, time and, of the small files that tell of the others, content: equal marks, untouched files."""
+    found = {}
+    for path in files(folder):
+        about = path.stat()
+        small = path.suffix != ".lance" and about.st_size <= HASHED_BYTES
+        content = hashlib.sha256(path.read_bytes()).hexdigest() if small else ""
+        found[path.relative_to(folder).as_posix()] = (about.st_size, about.st_mtime_ns, content)
+    return found
 
 
 def remove(folder: Path) -> None:

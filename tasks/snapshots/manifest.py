@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -121,11 +120,3 @@ def read_documents(folder: Path, name: str) -> list[DocumentEntry]:
             name=name,
             reason=f"the list of documents of {folder.name} is damaged; roll back to another snapshot first",
         ) from None
-
-
-def created_at(folder: Path) -> datetime:
-    """When a folder last changed: the best there is for a snapshot whose manifest is damaged."""
-    try:
-        return datetime.fromtimestamp(folder.stat().st_mtime, UTC)
-    except OSError:
-        return datetime.fromtimestamp(0, UTC)

@@ -10,8 +10,6 @@ import contextlib
 import logging
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from tasks.errors import SnapshotInvalid, SnapshotNotFound
@@ -27,43 +25,13 @@ from tasks.snapshots.manifest import (
     is_name,
     is_version,
 )
+from tasks.snapshots.rows import CollectionRow, SnapshotRow, changed_at, snapshot_row
 
 log = logging.getLogger(__name__)
 
 CURRENT = "CURRENT"
 STAGING = "_tmp-"
 LOCK = ".lock"
-
-
-@dataclass(frozen=True, slots=True)
-class SnapshotRow:
-    """One published version. A damaged manifest gives zero counts and empty texts."""
-
-    collection: str
-    version: str
-    created_at: datetime
-    owner: str
-    job: str
-    documents: int
-    chunks: int
-    size_bytes: int
-    current: bool
-    recipe: str
-    embedder: str
-    base: str
-
-
-@dataclass(frozen=True, slots=True)
-class CollectionRow:
-    """One collection: counts and size of its current snapshot, and when its pointer last moved."""
-
-    name: str
-    current: str
-    versions: int
-    documents: int
-    chunks: int
-    size_bytes: int
-    updated_at: datetime
 
 
 class Shelf:
@@ -86,11 +54,11 @@ class Shelf:
     def snapshots(self, name: str) -> list[SnapshotRow]:
         """The published versions of a collection, newest first. Raises CollectionNameRefused."""
         current = self.current(name)
-        return [self._row_of(name, version, current) for version in reversed(self._published(name))]
+        return [snapshot_row(self.path(name, version), name, current) for version in reversed(self._published(name))]
 
     def row(self, name: str, version: str) -> SnapshotRow:
         """One version as a row."""
-        return self._row_of(name, version, self.current(name))
+        return snapshot_row(self.path(name, version), name, self.current(name))
 
     def current(self, name: str) -> str | None:
         """The version that CURRENT names; None when nothing is published or the pointer is damaged."""
@@ -121,7 +89,7 @@ class Shelf:
         if current and (found := manifest.read(self.path(name, current))):
             made += [current] if (found.job, found.attempt) == (job, attempt) else []
         there = [version for version in made if self.path(name, version).is_dir()]
-        return self._row_of(name, max(there, key=int), current) if there else None
+        return snapshot_row(self.path(name, max(there, key=int)), name, current) if there else None
 
     # Paths: a name that is no folder name and a version that is no number are refused here.
 
@@ -157,7 +125,10 @@ class Shelf:
     # Writes.
 
     def move_current(self, name: str, version: str) -> None:
-        """Point CURRENT at a published version: a roll back. Raises SnapshotNotFound, DataUnwritable, CollectionBusy."""
+        """Point CURRENT at a published version: a roll back.
+
+        Raises SnapshotNotFound, DataUnwritable, CollectionBusy.
+        """
         if not self.path(name, version).is_dir():
             raise SnapshotNotFound(name=name, version=version)
         with durable.disk_errors(self.data), self.exclusive(name):
@@ -253,29 +224,11 @@ class Shelf:
         used = {*self._folders(name), *(move.version for move in self._moves(name))}
         return used | ({current} if (current := self.current(name)) else set())
 
-    def _row_of(self, name: str, version: str, current: str | None) -> SnapshotRow:
-        folder = self.path(name, version)
-        found = manifest.read(folder)
-        return SnapshotRow(
-            collection=name,
-            version=version,
-            created_at=found.created_at.astimezone(UTC) if found else manifest.created_at(folder),
-            owner=found.owner if found else "",
-            job=found.job if found else "",
-            documents=found.documents if found else 0,
-            chunks=found.chunks if found else 0,
-            size_bytes=found.size_bytes if found else 0,
-            current=version == current,
-            recipe=found.recipe if found else "",
-            embedder=found.embedder if found else "",
-            base=found.base if found else "",
-        )
-
     def _collection(self, name: str) -> CollectionRow | None:
         published, current = self._published(name), self.current(name)
         if not published:
             return None
-        row = self._row_of(name, current, current) if current in published and current else None
+        row = snapshot_row(self.path(name, current), name, current) if current in published and current else None
         pointer = self.folder(name) / CURRENT
         return CollectionRow(
             name=name,
@@ -284,5 +237,5 @@ class Shelf:
             documents=row.documents if row else 0,
             chunks=row.chunks if row else 0,
             size_bytes=row.size_bytes if row else 0,
-            updated_at=manifest.created_at(pointer if pointer.exists() else self.folder(name)),
+            updated_at=changed_at(pointer if pointer.exists() else self.folder(name)),
         )

@@ -1,22 +1,19 @@
-"""Stage the next snapshot of a collection beside the current one, and verify it.
+"""Stage the next snapshot of a collection beside the current one.
 
 The caller holds the collection's publish lock and lives in a process of its own, for Lance runs threads that
-a fork would break. The base's files are linked, never written; cost grows with the change. `commit`, in
-`tasks.snapshots.committing`, is the other half.
+a fork would break. The base's files are linked, never written; cost grows with the change. In order: `stage`,
+`verify`, `commit`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tasks.errors import EmbedderMismatch, SnapshotInvalid
 from tasks.snapshots import durable, manifest, table
@@ -24,6 +21,7 @@ from tasks.snapshots.committing import Step, commit, quiet
 from tasks.snapshots.manifest import DocumentEntry
 from tasks.snapshots.shelf import Shelf
 from tasks.snapshots.table import StagedDocument
+from tasks.snapshots.verifying import verify
 
 __all__ = ["Staged", "StagedDocument", "commit", "stage", "verify"]
 
@@ -34,7 +32,6 @@ BATCH_DOCUMENTS = 1000
 
 # A table of more pieces is rewritten; searches do not slow down before, and links stay cheap.
 FRAGMENTS_MAX = 256
-_HASHED_BYTES = 1024 * 1024
 
 Checkpoint = Callable[[], None]
 
@@ -56,7 +53,8 @@ class Staged:
     manifest: bytes = b""  # as committed
     base_chunks: int = 0
     dead_chunks: int = 0
-    deleted: int = 0
+    replaced: int = 0  # chunks that the base notes for the documents given
+    deleted: int = 0  # rows that went
     added: int = 0
     linked: set[str] = field(default_factory=set)
     base_files: dict[str, tuple[int, int, str]] = field(default_factory=dict)
@@ -112,7 +110,9 @@ def stage(
 def _check_embedder(staged: Staged) -> None:
     if not staged.base:
         return
-    base = staged.shelf.manifest(staged.name, staged.base)
+    base = manifest.read(staged.shelf.path(staged.name, staged.base))
+    if base is None:
+        raise staged.invalid(f"the manifest of {staged.base} is damaged; roll back to another snapshot, then retry")
     if (base.embedder, base.dimension) != (staged.embedder, staged.dimension):
         raise EmbedderMismatch(
             name=staged.name,
@@ -141,6 +141,7 @@ def _fill(staged: Staged, documents: Iterable[StagedDocument], checkpoint: Check
         checkpoint()
         stale = [given for given in batch if given in staged.documents and staged.documents[given].chunks]
         if stale:
+            staged.replaced += sum(staged.documents[given].chunks for given in stale)
             before = chunks.count_rows()
             chunks.delete(table.of_documents(stale))
             staged.deleted += before - chunks.count_rows()
@@ -165,7 +166,7 @@ def _fill(staged: Staged, documents: Iterable[StagedDocument], checkpoint: Check
 
 def _link_base(staged: Staged) -> None:
     source = staged.shelf.path(staged.name, staged.base)
-    staged.base_files = _marks(source)
+    staged.base_files = durable.marks(source)
     newest = table.newest_version(source)
     for relative in staged.base_files:
         if relative in (manifest.MANIFEST, manifest.DOCUMENTS) or not table.needed(relative, newest):
@@ -206,73 +207,3 @@ def _tidy(staged: Staged, chunks: table.Table) -> None:
         table.tidy(chunks)
         staged.dead_chunks = 0
     table.forget_past(staged.folder)
-
-
-def verify(staged: Staged) -> None:
-    """Read the staged snapshot from disk and hold it against what it must be.
-
-    Raises SnapshotInvalid (DataUnwritable when the disk gives errors) and then removes the staging folder.
-    """
-    try:
-        with durable.disk_errors(staged.shelf.data):
-            _verify(staged)
-    except BaseException:
-        staged.discard()
-        raise
-
-
-def _verify(staged: Staged) -> None:
-    chunks = table.open_table(staged.folder)
-    if chunks.schema != table.schema(staged.dimension):
-        raise staged.invalid("its columns are not those of a snapshot; publish to another collection")
-    found = chunks.count_rows()
-    if found != staged.chunks:
-        raise staged.invalid(f"it holds {found} chunks where {staged.chunks} are expected; retry the job")
-    noted = {entry.name: entry.chunks for entry in manifest.read_documents(staged.folder, staged.name)}
-    counted = _by_document(chunks.search().select(["document"]).to_batches())
-    _compare(staged, counted, {name: count for name, count in noted.items() if count})
-    _verify_new(staged, chunks)
-    if staged.base and _marks(staged.shelf.path(staged.name, staged.base)) != staged.base_files:
-        raise staged.invalid(f"files of {staged.base}, its base, changed meanwhile; roll back to another snapshot")
-
-
-def _verify_new(staged: Staged, chunks: table.Table) -> None:
-    """The rows that this snapshot brings are the table's last: Lance appends, and keeps the order when it tidies."""
-    brought = {name: staged.documents[name].chunks for name in staged.brought if staged.documents[name].chunks}
-    added = sum(brought.values())
-    counted: Counter[str] = Counter()
-    if added:
-        tail = chunks.search().select(["document", "vector"]).offset(staged.chunks - added).limit(added)
-        for batch in tail.to_batches(batch_size=BATCH_ROWS):
-            counted.update(_by_document([batch]))
-            if bad := table.unusable(batch["vector"]):
-                raise staged.invalid(f"{bad} of its new vectors are empty or no numbers; check the embedder")
-    _compare(staged, counted, brought)
-
-
-def _compare(staged: Staged, counted: Mapping[str, int], expected: Mapping[str, int]) -> None:
-    if counted == expected:
-        return
-    name = min(key for key in {*counted, *expected} if counted.get(key, 0) != expected.get(key, 0))
-    raise staged.invalid(
-        f"{name!r} has {counted.get(name, 0)} chunks where {expected.get(name, 0)} are expected; retry the job"
-    )
-
-
-def _by_document(batches: Iterable[pa.RecordBatch]) -> Counter[str]:
-    counted: Counter[str] = Counter()
-    for batch in batches:
-        for pair in pc.value_counts(batch["document"]).to_pylist():
-            counted[pair["values"]] += pair["counts"]
-    return counted
-
-
-def _marks(folder: Path) -> dict[str, tuple[int, int, str]]:
-    """Size, time and, of the small files that tell of the others, content: equal marks, untouched files."""
-    marks = {}
-    for path in durable.files(folder):
-        found = path.stat()
-        small = path.suffix != ".lance" and found.st_size <= _HASHED_BYTES
-        content = hashlib.sha256(path.read_bytes()).hexdigest() if small else ""
-        marks[path.relative_to(folder).as_posix()] = (found.st_size, found.st_mtime_ns, content)
-    return marks

@@ -71,6 +71,10 @@ def rows(staged: StagedDocument, *, name: str, recipe: str, dimension: int) -> p
             name=name,
             reason=f"the vectors of {staged.document!r} are not {dimension} numbers each; retry the job",
         )
+    if bad := sum(unusable(chunk) for chunk in given["vector"].chunks):
+        raise SnapshotInvalid(
+            name=name, reason=f"{bad} vectors of {staged.document!r} are empty or no numbers; check the embedder"
+        )
     given = given.cast(pa.schema([columns.field(column) for column in ARTIFACT_COLUMNS]))
     made = {
         "id": [chunk_id(staged.document, position) for position in given["position"].to_pylist()],
@@ -97,13 +101,10 @@ def open_table(folder: Path) -> Table:
     return lancedb.connect(folder).open_table(TABLE)
 
 
-def unusable(vectors: pa.ChunkedArray) -> int:
+def unusable(vectors: pa.FixedSizeListArray) -> int:
     """How many vectors hold a NaN or an infinity, or nothing but zeros: no search can place them."""
-    bad = 0
-    for chunk in vectors.chunks:
-        values = chunk.flatten().to_numpy(zero_copy_only=False).reshape(len(chunk), -1)
-        bad += int(np.count_nonzero(~np.isfinite(values).all(axis=1) | ~values.any(axis=1)))
-    return bad
+    values = vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(vectors), -1)
+    return int(np.count_nonzero(~np.isfinite(values).all(axis=1) | ~values.any(axis=1)))
 
 
 def fragments(table: Table) -> int:

@@ -63,36 +63,48 @@ DAMAGED = "The file could not be read as {label}; it may be damaged: open it, sa
 _HEAD = 8192
 _BINARY = {"pdf", "docx", "pptx", "xlsx"}
 _PICTURE = "The file is a picture ({format}) and holds no text; upload {formats}."
-_OTHER = "The file is {what}, which cannot be read here; save it as {formats}."
+_OTHER = "The file is {what}, which cannot be read here; {remedy}."
+_INSTEAD = f"upload {FORMATS}"
+_UNPACK = "unpack it and upload the documents in it"
 
-_PICTURES = ((b"\x89PNG\r\n", "PNG"), (b"\xff\xd8\xff", "JPEG"), (b"GIF8", "GIF"), (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"))
+_PICTURES = (
+    (b"\x89PNG\r\n", "PNG"),
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"GIF8", "GIF"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+)
 _OTHERS = (
-    (b"{\\rtf", "a rich text (RTF) file"),
-    (b"\x1f\x8b", "a gzip archive"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
-    (b"Rar!\x1a", "a RAR archive"),
-    (b"BZh", "a bzip2 archive"),
-    (b"\xfd7zXZ\0", "an xz archive"),
-    (b"\x7fELF", "a program"),
-    (b"SQLite format 3\0", "a database"),
-    (b"%!PS", "a PostScript file"),
-    (b"ID3", "a sound file"),
-    (b"OggS", "a sound file"),
-    (b"PAR1", "a Parquet table"),
+    (b"{\\rtf", "a rich text (RTF) file", "save it as .docx or PDF"),
+    (b"\x1f\x8b", "a gzip archive", _UNPACK),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", _UNPACK),
+    (b"Rar!\x1a", "a RAR archive", _UNPACK),
+    (b"BZh", "a bzip2 archive", _UNPACK),
+    (b"\xfd7zXZ\0", "an xz archive", _UNPACK),
+    (b"\x7fELF", "a program", _INSTEAD),
+    (b"SQLite format 3\0", "a database", "export its tables as CSV"),
+    (b"%!PS", "a PostScript file", "save it as PDF"),
+    (b"ID3", "a sound file", _INSTEAD),
+    (b"OggS", "a sound file", _INSTEAD),
+    (b"PAR1", "a Parquet table", "save it as CSV"),
 )
 
 # Names of streams in the directory of an OLE compound file ([MS-CFB] 2.6.1), UTF-16 there.
 _OLE_STREAMS = (
-    ("EncryptedPackage", ""),
-    ("WordDocument", "an old Word file (.doc)"),
-    ("PowerPoint Document", "an old PowerPoint file (.ppt)"),
-    ("Workbook", "an old Excel file (.xls)"),
-    ("__properties_version1.0", "an Outlook message (.msg)"),
-    ("__nameid_version1.0", "an Outlook message (.msg)"),
+    ("EncryptedPackage", "", ""),
+    ("WordDocument", "an old Word file (.doc)", "save it as .docx"),
+    ("PowerPoint Document", "an old PowerPoint file (.ppt)", "save it as .pptx"),
+    ("Workbook", "an old Excel file (.xls)", "save it as .xlsx"),
+    ("__properties_version1.0", "an Outlook message (.msg)", "save it as .eml"),
+    ("__nameid_version1.0", "an Outlook message (.msg)", "save it as .eml"),
 )
 
-_HTML = re.compile(r"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
-_MAIL = re.compile(r"(?:(?:From|To|Subject|Date|Received|Return-Path|Message-ID|MIME-Version):[^\n]*\n(?:[ \t][^\n]*\n)*){2}", re.I)
+_HTML = re.compile(
+    r"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
+)
+_MAIL = re.compile(
+    r"(?:(?:From|To|Subject|Date|Received|Return-Path|Message-ID|MIME-Version):[^\n]*\n(?:[ \t][^\n]*\n)*){2}", re.I
+)
 
 
 def kind(path: Path, name: str) -> str:
@@ -133,10 +145,10 @@ def _by_magic(path: Path, head: bytes, named: str) -> str:
     if head[4:8] == b"ftyp":
         if head[8:12] in (b"heic", b"heix", b"mif1", b"avif"):
             raise DocumentFailed(reason=_PICTURE.format(format="HEIF", formats=FORMATS))
-        raise DocumentFailed(reason=_OTHER.format(what="a video", formats=FORMATS))
-    for magic, what in _OTHERS:
+        raise DocumentFailed(reason=_OTHER.format(what="a video", remedy=_INSTEAD))
+    for magic, what, remedy in _OTHERS:
         if head.startswith(magic):
-            raise DocumentFailed(reason=_OTHER.format(what=what, formats=FORMATS))
+            raise DocumentFailed(reason=_OTHER.format(what=what, remedy=remedy))
     return ""
 
 
@@ -150,13 +162,12 @@ def _zip_kind(path: Path, named: str) -> str:
         if any(member.startswith(folder) for member in names):
             return found
     if "META-INF/container.xml" in names:
-        what = "an e-book (EPUB)"
+        what, remedy = "an e-book (EPUB)", "save it as PDF or HTML"
     elif "content.xml" in names:
-        what = "an OpenDocument file"
+        what, remedy = "an OpenDocument file", "save it as .docx, .xlsx, .pptx or PDF"
     else:
-        reason = f"The file is a zip archive; unpack it and upload the documents in it ({FORMATS})."
-        raise DocumentFailed(reason=reason)
-    raise DocumentFailed(reason=_OTHER.format(what=what, formats=FORMATS))
+        what, remedy = "a zip archive", _UNPACK
+    raise DocumentFailed(reason=_OTHER.format(what=what, remedy=remedy))
 
 
 def _ole_reason(path: Path, head: bytes) -> str:
@@ -165,10 +176,10 @@ def _ole_reason(path: Path, head: bytes) -> str:
     with path.open("rb") as file:
         file.seek((int.from_bytes(head[48:52], "little") + 1) * size)
         directory = file.read(4096)
-    for stream, what in _OLE_STREAMS:
+    for stream, what, remedy in _OLE_STREAMS:
         if stream.encode("utf-16-le") in directory:
-            return _OTHER.format(what=what, formats=FORMATS) if what else ENCRYPTED
-    return _OTHER.format(what="an old Office file", formats=FORMATS)
+            return _OTHER.format(what=what, remedy=remedy) if what else ENCRYPTED
+    return _OTHER.format(what="an old Office file", remedy="save it as .docx, .xlsx or .pptx")
 
 
 def _by_text(start: str) -> str:

@@ -24,9 +24,9 @@ def read(path: Path) -> Iterator[Piece]:
     if path.stat().st_size > SIZE_MAX:
         raise DocumentFailed(reason=TOO_LARGE)
     with path.open("rb") as file:
-        message = cast(EmailMessage, BytesParser(policy=policy.default).parse(file))
+        message = BytesParser(policy=policy.default).parse(file)
     lines = [f"{name}: {value}" for name in _HEADERS if (value := _header(message, name))]
-    names = [name for part in message.walk() if (name := _attachment(cast(EmailMessage, part)))]
+    names = [name for part in message.walk() if (name := _attachment(part))]
     if names:
         lines.append(f"Attachments: {', '.join(names)}")
     yield Piece("\n".join(lines) + "\n\n" + _body(message), 1, 1)
@@ -56,8 +56,7 @@ def _body(message: EmailMessage) -> str:
         text = _text(cast(EmailMessage, chosen))
         if text.strip():
             return text
-    parts = (cast(EmailMessage, part) for part in message.walk())
-    texts = [_text(part) for part in parts if part.get_content_maintype() == "text" and not _attachment(part)]
+    texts = [_text(part) for part in message.walk() if part.get_content_maintype() == "text" and not _attachment(part)]
     return "\n\n".join(text for text in texts if text.strip())
 
 

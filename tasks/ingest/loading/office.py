@@ -50,7 +50,9 @@ def members(path: Path) -> list[str]:
         if info.file_size > PART_MAX and info.filename.endswith(".xml") and "worksheets/" not in info.filename:
             raise DocumentFailed(reason=TOO_LARGE)
     if any(info.flag_bits & 1 for info in infos):
-        raise DocumentFailed(reason="The archive is protected with a password; save it without one and upload it again.")
+        raise DocumentFailed(
+            reason="The archive is protected with a password; save it without one and upload it again."
+        )
     return [info.filename for info in infos]
 
 
@@ -81,30 +83,31 @@ def read_pptx(path: Path) -> Iterator[Piece]:
 
 def read_xlsx(path: Path) -> Iterator[Piece]:
     """One sheet a page: its name, then its rows with their cells joined by ` | `. Formulas give their last value."""
-    with warnings.catch_warnings():
-        # openpyxl warns of what it will not keep when it saves; nothing is saved here.
-        warnings.simplefilter("ignore")
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True, keep_links=False)
-    try:
+    # An open file, for openpyxl refuses a path by its suffix and uploads have none.
+    with path.open("rb") as file:
+        with warnings.catch_warnings():
+            # openpyxl warns of what it will not keep when it saves; nothing is saved here.
+            warnings.simplefilter("ignore")
+            book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
         sheets = book.worksheets
         for number, sheet in enumerate(sheets, start=1):
-            # The dimensions that a file states may be a million empty rows.
-            sheet.reset_dimensions()
-            title, lines = f"{sheet.title}\n\n", list[str]()
-            for count, row in enumerate(sheet.iter_rows(values_only=True), start=1):
-                cells = [_cell(value) for value in row if value is not None]
-                if line := " | ".join(cell for cell in cells if cell):
-                    lines.append(line + "\n")
-                if count % _BLOCKS == 0:
-                    # The title goes with the first rows: alone it is no content.
-                    text = title + "".join(lines) if lines else ""
-                    yield Piece(text, number - 1, len(sheets), page=number)
-                    title = "" if lines else title
-                    lines.clear()
-            text = title + "".join(lines) if lines else ""
-            yield Piece(text, number, len(sheets), page=number)
-    finally:
-        book.close()
+            yield from _sheet(sheet, number, len(sheets))
+
+
+def _sheet(sheet: Any, number: int, total: int) -> Iterator[Piece]:
+    # The dimensions that a file states may be a million empty rows.
+    sheet.reset_dimensions()
+    title = f"{sheet.title}\n\n"  # goes with the first rows: alone it is no content
+    lines: list[str] = []
+    for count, row in enumerate(sheet.iter_rows(values_only=True), start=1):
+        cells = (_cell(value) for value in row if value is not None)
+        if line := " | ".join(cell for cell in cells if cell):
+            lines.append(title + line + "\n")
+            title = ""
+        if count % _BLOCKS == 0:
+            yield Piece("".join(lines), number - 1, total, page=number)
+            lines.clear()
+    yield Piece("".join(lines), number, total, page=number)
 
 
 def _cell(value: Any) -> str:

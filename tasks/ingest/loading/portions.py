@@ -13,7 +13,7 @@ from math import ceil
 
 from llama_index.core.schema import Document
 
-RANGE = 512 * 1024  # bytes of a text file, or characters of text, that one portion holds about
+RANGE = 512 * 1024  # bytes of a text file, or characters of text, that one portion holds at most, about
 PAGES = 16  # pages, slides or sheets that one portion holds at most
 PACE_S = 0.5  # a portion comes at least this often, even an empty one
 
@@ -84,7 +84,7 @@ def portions(pieces: Iterable[Piece], clock: Callable[[], float] = time.monotoni
         texts.append(piece.text)
         size += len(piece.text)
         done, total = piece.done, piece.total
-        if size >= RANGE or (piece.page is not None and pages >= PAGES):
+        if size >= RANGE // 2 or (piece.page is not None and pages >= PAGES):
             close()
             yield Portion(list(gathered), done, total)
             gathered.clear()

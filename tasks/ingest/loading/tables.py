@@ -27,15 +27,20 @@ def read(path: Path) -> Iterator[Piece]:
         rows = csv.reader(file, delimiter=delimiter)
         header: Sequence[str] | None = None
         lines: list[str] = []
+        values = False
         try:
             for row in rows:
-                if not any(row):
+                if not any(cell.strip() for cell in row):
+                    continue
+                if header is None and _is_title(row):
+                    lines.append("".join(row).strip() + "\n\n")
                     continue
                 if header is None:
                     header = row if _is_header(row) else ()
                     if header:
                         continue
                 lines.append(_row(header, row))
+                values = True
                 if len(lines) >= _ROWS:
                     yield Piece("".join(lines), *text.position(file, size))
                     lines.clear()
@@ -45,7 +50,7 @@ def read(path: Path) -> Iterator[Piece]:
                 "correct it and upload the file again."
             )
             raise DocumentFailed(reason=reason) from None
-        if header and not lines and rows.line_num <= 1:
+        if header and not values:
             lines.append(", ".join(header) + "\n")
         _, total = text.position(file, size)
         yield Piece("".join(lines), total, total)
@@ -64,6 +69,11 @@ def _delimiter(sample: str) -> str:
         return max(_DELIMITERS, key=agreement)
     except csv.Error:
         return ","
+
+
+def _is_title(row: Sequence[str]) -> bool:
+    """Whether a row above the header is a heading of the whole table: one cell of many is filled."""
+    return len(row) > 1 and sum(1 for cell in row if cell.strip()) == 1
 
 
 def _is_header(row: Sequence[str]) -> bool:

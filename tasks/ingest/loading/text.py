@@ -27,10 +27,10 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 # The encodings that documents really have; the rest only makes a guess worse.
-_CANDIDATES = (
-    "cp1252 cp1250 cp1251 cp1253 cp1254 cp1255 cp1256 cp1257 koi8_r cp932 euc_jp gb18030 big5 cp949 iso2022_jp "
-    "cp850 mac_roman tis_620"
-).split()
+_CANDIDATES = [
+    *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp850", "mac_roman", "koi8_r"),
+    *("cp932", "euc_jp", "iso2022_jp", "gb18030", "big5", "cp949", "tis_620"),
+]
 _CONTROLS = bytes(set(range(32)) - {7, 8, 9, 10, 12, 13, 26, 27})
 
 
@@ -144,11 +144,11 @@ def _guess(sample: bytes) -> str:
     if not matches:
         return "cp1252"
     best = matches[0]
-    near = {name for match in matches if match.chaos <= best.chaos + 0.15 for name in match.could_be_from_charset}
-    if "cp1252" not in near:
+    possible = {name for match in matches for name in match.could_be_from_charset}
+    if "cp1252" not in possible:
         return best.encoding
-    # Short western texts fit many code pages: then the one wins that makes letters, not symbols, of the bytes.
-    western = [name for name in ("cp1252", "cp1250", best.encoding) if name in near or name == best.encoding]
+    # Western texts fit many code pages: then the one wins that makes letters, not symbols, of the bytes.
+    western = [name for name in ("cp1252", "cp1250", best.encoding) if name in possible]
     return min(western, key=lambda name: _symbols(sample, name))
 
 

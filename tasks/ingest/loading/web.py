@@ -16,12 +16,18 @@ from tasks.ingest.loading import text
 from tasks.ingest.loading.portions import Piece, ranges
 
 _DECLARED = re.compile(rb"""<meta[^>]+charset\s*=\s*["']?\s*([\w.:-]+)""", re.IGNORECASE)
-_HIDDEN = frozenset("script style template noscript svg math iframe object".split())
-_APART = frozenset(
+
+
+def _tags(names: str) -> frozenset[str]:
+    return frozenset(names.split())
+
+
+_HIDDEN = _tags("script style template noscript svg math iframe object")
+_APART = _tags(
     "address article aside blockquote details dl fieldset figure footer form h1 h2 h3 h4 h5 h6 header hr main nav ol "
-    "p pre section table title ul".split()
+    "p pre section table title ul"
 )
-_LINES = frozenset("br caption dd div dt figcaption legend li option summary tbody tfoot thead tr".split())
+_LINES = _tags("br caption dd div dt figcaption legend li option summary tbody tfoot thead tr")
 _STEP = 64 * 1024  # characters fed between two looks at the clock
 
 

@@ -3,7 +3,7 @@
 -- ARGV 1 id, 2 shard, 3 attempt, 4 lease in seconds,
 --      5 JSON {stage, description, work (thousandths of documents done by this shard so far), error,
 --              documents: [[number, {state, error, chunks, cached, seconds, sha256}], ...],
---              stages: [[stage, seconds], ...], events: [text, ...]},
+--              stages: [[stage, seconds of work, seconds since it was entered first, since it was left last], ...], events: [text, ...]},
 --      6 '1': ask for the commit point; after it a cancel comes too late
 -- Reply {'fenced'}, {'cancel'} or {'ok', number of shards of this job at work}
 local shard = ARGV[2]
@@ -16,13 +16,14 @@ local urgent = false
 for _, change in ipairs(report.documents or {}) do
   local number, news = change[1], change[2]
   local raw = redis.call('HGET', DOCUMENTS, number)
-  if raw then
-    local document = cjson.decode(raw)
-    local before = document.state
+  local document = raw and cjson.decode(raw)
+  local before = document and document.state
+  -- A document ends once an attempt: a report that arrives twice counts once.
+  if document and before ~= 'completed' and before ~= 'failed' then
     for name, value in pairs(news) do document[name] = value end
     document.attempt = row.attempt
     redis.call('HSET', DOCUMENTS, number, cjson.encode(document))
-    if before ~= document.state and (document.state == 'completed' or document.state == 'failed') then
+    if document.state == 'completed' or document.state == 'failed' then
       if document.state == 'completed' then
         redis.call('HINCRBY', JOB, 'documents_done', 1)
         redis.call('HINCRBY', JOB, 'chunks', document.chunks or 0)
@@ -36,8 +37,8 @@ for _, change in ipairs(report.documents or {}) do
   end
 end
 for _, change in ipairs(report.stages or {}) do
-  redis.call('HSETNX', STAGES, change[1] .. ':first', stamp(NOW - change[2]))
-  redis.call('HSET', STAGES, change[1] .. ':last', stamp(NOW))
+  redis.call('HSETNX', STAGES, change[1] .. ':first', stamp(NOW - change[3]))
+  redis.call('HSET', STAGES, change[1] .. ':last', stamp(NOW - change[4]))
   redis.call('HINCRBYFLOAT', STAGES, change[1] .. ':work', string.format('%.4f', change[2]))
 end
 for _, text in ipairs(report.events or {}) do

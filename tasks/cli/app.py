@@ -1,0 +1,78 @@
+"""The typer application that the commands join, and what they share: the ledger, the owner, the options."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from tasks.ledger import Ledger
+    from tasks.settings import Settings
+
+app = typer.Typer(
+    name="ingestboard",
+    help="A live control board over a Redis-backed queue of document ingestion.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON with stable field names.")]
+JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id.", show_default=False)]
+CollectionName = Annotated[str, typer.Argument(metavar="COLLECTION", help="The collection.", show_default=False)]
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        from tasks import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
+
+
+def settings() -> Settings:
+    """The settings of this process, read when the first command asks for them."""
+    from tasks import settings as source
+
+    return source.current()
+
+
+@contextmanager
+def ledger() -> Iterator[Ledger]:
+    """The ledger of this installation. Raises NotRunning, RedisUnreachable or RedisTooOld."""
+    from tasks.errors import NotRunning, RedisUnreachable
+    from tasks.ledger import connect
+
+    using = settings()
+    try:
+        connected = connect(using)
+    except RedisUnreachable:
+        if using.embedded:
+            raise NotRunning(data=using.data) from None
+        raise
+    try:
+        yield connected
+    finally:
+        connected.close()
+
+
+def owner() -> str:
+    """The name on the record: INGESTBOARD_OWNER, else the name of the account."""
+    if settings().owner:
+        return settings().owner
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"user {os.getuid()}"

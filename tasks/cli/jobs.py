@@ -1,0 +1,276 @@
+"""Commands about jobs: submit, jobs, job, cancel, retry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+
+import typer
+
+from tasks.cli import show
+from tasks.cli.app import JobId, Json, app, ledger, owner
+
+if TYPE_CHECKING:
+    from tasks.ledger import Ledger
+    from tasks.ledger.records import JobRow, Receipt
+
+EVENTS_SHOWN = 10
+
+
+@app.command(rich_help_panel="Jobs")
+def submit(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files and folders.", show_default=False)],
+    collection: Annotated[str, typer.Option("--collection", "-c", help="The collection that they go into.")],
+    priority: Annotated[str, typer.Option(help="high, default or low.")] = "default",
+    title: Annotated[str, typer.Option(help="The job's title on the board.", show_default=False)] = "",
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the end and exit 0, 1, 3 or 4 by it.")] = False,
+    json: Json = False,
+) -> None:
+    """Submit documents as one job.
+
+    Folders are walked; names below them are kept, hidden files and links left out. With --wait the exit
+    code is 0 completed, 3 partial, 1 failed, 4 canceled.
+    """
+    from tasks import submitting
+    from tasks.cli.waiting import exit_code, outcome, until_final
+
+    found = list(_files(paths))
+    with ledger() as connected:
+        receipt = submitting.submit_files(
+            connected, _opened(found), collection=collection, owner=owner(), priority=priority, title=title
+        )
+        if not wait:
+            _tell(connected, receipt, json)
+            return
+        if not json:
+            typer.echo(receipt.sentence)
+        row = until_final(connected, receipt.job)
+        if json:
+            show.as_json(_whole(connected, row))
+        outcome(connected, row, quiet=json)
+    raise typer.Exit(exit_code(row.state))
+
+
+@app.command(rich_help_panel="Jobs")
+def jobs(
+    state: Annotated[
+        list[str] | None, typer.Option(help="Only jobs in this state; may be repeated.", show_default=False)
+    ] = None,
+    collection: Annotated[str, typer.Option(help="Only this collection.", show_default=False)] = "",
+    owner: Annotated[str, typer.Option(help="Only this owner.", show_default=False)] = "",
+    text: Annotated[str, typer.Option(help="Only what holds this text.", show_default=False)] = "",
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Rows at most, the newest first.")] = 50,
+    json: Json = False,
+) -> None:
+    """List jobs, newest first."""
+    from tasks.ledger import State, monitor
+
+    known = [one.value for one in State]
+    if wrong := [one for one in state or [] if one not in known]:
+        raise typer.BadParameter(f"{wrong[0]!r} is no state; use {', '.join(known[:-1])} or {known[-1]}")
+    with ledger() as connected:
+        rows, total = monitor.page(
+            connected,
+            states=[State(one) for one in state or []],
+            collection=collection,
+            owner=owner,
+            text=text,
+            limit=limit,
+        )
+    if json:
+        show.as_json([show.job_object(row) for row in rows])
+        return
+    show.table(
+        ("ID", "STATE", "DONE", "TITLE", "COLLECTION", "OWNER", "SUBMITTED"),
+        [
+            (
+                row.id,
+                row.state.value,
+                f"{row.percent:.0f}%",
+                row.title,
+                row.collection,
+                row.owner,
+                show.ago(row.created_at),
+            )
+            for row in rows
+        ],
+        empty="There are no such jobs; `ingestboard submit PATH --collection NAME` makes one.",
+    )
+    if total > len(rows):
+        typer.echo(f"{len(rows)} of {total}; --limit shows more.")
+
+
+@app.command(rich_help_panel="Jobs")
+def job(job_id: JobId, json: Json = False) -> None:
+    """Show one job: where it is, its documents, its events."""
+    from tasks.ledger import monitor
+
+    with ledger() as connected:
+        row = monitor.job(connected, job_id)
+        found = _whole(connected, row)
+        if json:
+            show.as_json(found)
+            return
+        stages = monitor.stages(connected, job_id)
+        events = monitor.events(connected, job_id)[-EVENTS_SHOWN:]
+    show.facts(_facts(row))
+    typer.echo()
+    show.table(
+        ("DOCUMENT", "STATE", "CHUNKS", "REASON"),
+        [
+            (one["name"], one["state"], f"{one['chunks']}{' cached' if one['cached'] else ''}", one["error"])
+            for one in found["files"]
+        ],
+        empty="It has no documents.",
+    )
+    if stages:
+        typer.echo()
+        show.table(
+            ("STAGE", "STARTED", "WORK"),
+            [(one.stage, show.when(one.started_at), show.lasting(one.work_s)) for one in stages],
+            empty="",
+        )
+    if events:
+        typer.echo()
+        for event in events:
+            typer.echo(f"{show.when(event.at)}  {show.clean(event.text)}")
+
+
+@app.command(rich_help_panel="Jobs")
+def cancel(
+    job_id: JobId,
+    force: Annotated[bool, typer.Option("--force", help="Kill its work horses now.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until it has stopped.")] = False,
+    json: Json = False,
+) -> None:
+    """Cancel a job: a queued one at once, a running one at its next checkpoint."""
+    from tasks.ledger import State, control
+
+    with ledger() as connected:
+        receipt = control.cancel(connected, job_id, by=owner(), force=force)
+        if not wait:
+            _tell(connected, receipt, json)
+            return
+        from tasks.cli.waiting import outcome, until_final
+
+        row = until_final(connected, job_id)
+        if json:
+            show.as_json(_whole(connected, row))
+        else:
+            took = f" after {show.lasting(row.stop.took_s)}" if row.stop and row.stop.took_s is not None else ""
+            how = f" {row.stop.how}" if row.stop and row.stop.how else ""
+            if row.state is State.CANCELED:
+                typer.echo(f"Job {job_id} was canceled{took}{how}.")
+            else:
+                outcome(connected, row, quiet=False)
+    if row.state is not State.CANCELED:
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel="Jobs")
+def retry(
+    job_id: JobId,
+    failed_only: Annotated[
+        bool, typer.Option("--failed-only", help="Only the documents that did not complete.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Run a failed, partial, canceled or completed job again, as a new attempt."""
+    from tasks.ledger import control
+
+    with ledger() as connected:
+        _tell(connected, control.retry(connected, job_id, by=owner(), failed_only=failed_only), json)
+
+
+def _files(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
+    """Name and place of every file to submit. Raises SubmissionRefused for what is not there."""
+    from tasks.errors import SubmissionRefused
+    from tasks.submitting import files_below
+
+    for path in paths:
+        if path.is_dir():
+            for file in files_below(path):
+                yield file.relative_to(path).as_posix(), file
+        elif path.is_file():
+            yield path.name, path
+        else:
+            raise SubmissionRefused(reason=f"there is no file or folder {show.clean(str(path))}")
+
+
+def _opened(files: Sequence[tuple[str, Path]]) -> Iterator[tuple[str, BinaryIO]]:
+    """Each file open while it is its turn."""
+    from tasks.errors import FileUnreadable
+
+    for name, path in files:
+        try:
+            stream = path.open("rb")
+        except OSError as error:
+            raise FileUnreadable(path=show.clean(str(path)), reason=error.strerror or type(error).__name__) from None
+        with stream:
+            yield name, stream
+
+
+def _tell(connected: Ledger, receipt: Receipt, json: bool) -> None:
+    if not json:
+        typer.echo(receipt.sentence)
+        return
+    from tasks.ledger import monitor
+
+    show.as_json({**show.job_object(monitor.job(connected, receipt.job)), "sentence": receipt.sentence})
+
+
+def _whole(connected: Ledger, row: JobRow) -> dict[str, Any]:
+    """A job with its documents, stages and events, as `job ID --json` prints it."""
+    from tasks.ledger import monitor
+
+    return {
+        **show.job_object(row),
+        "files": [
+            {
+                "name": one.name,
+                "state": one.state.value,
+                "error": one.error,
+                "chunks": one.chunks,
+                "cached": one.cached,
+                "size_bytes": one.size_bytes,
+                "sha256": one.sha256,
+                "seconds": one.seconds,
+                "tries": one.tries,
+            }
+            for one in monitor.documents(connected, row.id)
+        ],
+        "stages": show.plain(monitor.stages(connected, row.id)),
+        "events": show.plain(monitor.events(connected, row.id)),
+    }
+
+
+def _facts(row: JobRow) -> list[tuple[str, Any]]:
+    from tasks.ledger.monitor import utc_now
+
+    step = f"step {row.current_step} of {row.total_steps}" if row.total_steps else ""
+    return [
+        ("job", row.id),
+        ("title", row.title),
+        ("state", row.state.value),
+        ("error", row.error),
+        ("collection", row.collection),
+        ("snapshot", row.snapshot),
+        ("owner", row.owner),
+        ("priority", row.priority),
+        ("stage", ", ".join(filter(None, (row.stage, step, row.step_description)))),
+        ("done", f"{row.percent:.0f}%"),
+        (
+            "documents",
+            f"{row.documents_done} of {row.documents_total} done, {row.documents_failed} failed, "
+            f"{row.documents_cached} cached",
+        ),
+        ("chunks", row.chunks),
+        ("attempt", row.attempt),
+        ("worker", row.worker),
+        ("submitted", show.when(row.created_at)),
+        ("started", show.when(row.started_at)),
+        ("ended", show.when(row.ended_at)),
+        ("elapsed", show.lasting(row.elapsed_s(utc_now()))),
+        ("left", show.lasting(row.left_s(utc_now()))),
+    ]

@@ -1,0 +1,100 @@
+"""Chunks become vectors: the embedded default, WordLlama, or any LlamaIndex embedding named in the settings.
+
+Vectors are float32 of length one. What has no vector (a text without a known word) is a row of NaN, for the
+caller to leave out: none may be published. An embedder's arguments and messages may hold a key: neither is
+ever logged or shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any, TypeVar
+
+import numpy as np
+from llama_index.core.base.embeddings.base import BaseEmbedding
+from pydantic import ValidationError
+from rq.timeouts import BaseTimeoutException
+
+from tasks.errors import EmbedderFailed, EmbedderUnusable, IngestboardError
+from tasks.ingest.wordvectors import Vectors, WordLlamaEmbedding, normalised
+from tasks.settings import DEFAULT_EMBEDDER, Settings
+
+__all__ = ["WordLlamaEmbedding", "embed", "embed_query", "fingerprint", "load_embedder"]
+
+_T = TypeVar("_T")
+
+
+def fingerprint(settings: Settings) -> str:
+    """The name of the embedder in recipes and snapshots: equal names mean vectors that can be compared."""
+    return settings.embedder_fingerprint
+
+
+def load_embedder(settings: Settings) -> BaseEmbedding:
+    """The embedder of the settings, ready to use. Raises EmbedderUnusable, whose reason holds no argument."""
+    name = settings.embedder
+    if name == DEFAULT_EMBEDDER:
+        try:
+            return WordLlamaEmbedding(embed_batch_size=settings.embed_batch)
+        except (ImportError, OSError, ValueError) as error:
+            raise EmbedderUnusable(embedder=name, reason=type(error).__name__) from None
+    module, _, attribute = name.rpartition(".")
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError):
+        raise EmbedderUnusable(embedder=name, reason="there is no such class; is its package installed?") from None
+    if not (isinstance(found, type) and issubclass(found, BaseEmbedding)):
+        raise EmbedderUnusable(embedder=name, reason="it is no LlamaIndex embedding")
+    arguments = {"embed_batch_size": settings.embed_batch, **settings.embedder_arguments()}
+    try:
+        return _guarded(name, lambda: found(**arguments))
+    except EmbedderFailed as error:
+        raise EmbedderUnusable(embedder=name, reason=error.data["reason"]) from None
+
+
+def embed(embedder: BaseEmbedding, texts: Sequence[str]) -> Vectors:
+    """One batch of texts as an (n, dimension) array; a row that has no vector is NaN. Raises EmbedderFailed."""
+    if isinstance(embedder, WordLlamaEmbedding):
+        return embedder.vectors(texts)
+    name = embedder.class_name()
+    return _array(name, _guarded(name, lambda: embedder.get_text_embedding_batch(list(texts))), len(texts))
+
+
+def embed_query(embedder: BaseEmbedding, query: str) -> Vectors:
+    """The vector of a query, shape (dimension,); NaN when it has none. Raises EmbedderFailed."""
+    if isinstance(embedder, WordLlamaEmbedding):
+        row: Vectors = embedder.vectors([query])[0]
+        return row
+    name = embedder.class_name()
+    row = _array(name, _guarded(name, lambda: [embedder.get_query_embedding(query)]), 1)[0]
+    return row
+
+
+def _array(name: str, rows: Any, count: int) -> Vectors:
+    if count == 0:
+        return np.empty((0, 0), dtype=np.float32)
+    try:
+        vectors = np.asarray(rows, dtype=np.float32)
+    except (TypeError, ValueError):
+        raise EmbedderFailed(embedder=name, reason="its vectors are not of one size") from None
+    if vectors.ndim != 2 or vectors.shape[0] != count:
+        raise EmbedderFailed(embedder=name, reason="it did not give one vector for each text")
+    return normalised(vectors)
+
+
+def _guarded(name: str, call: Callable[[], _T]) -> _T:
+    """Run code of an embedder that is not ours: what it raises is told by its type and HTTP status alone."""
+    try:
+        return call()
+    except (IngestboardError, MemoryError, BaseTimeoutException):
+        raise
+    except Exception as error:  # noqa: BLE001 - a client library may raise anything, with a key in its message
+        raise EmbedderFailed(embedder=name, reason=_reason(error)) from None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        fields = sorted({str(part["loc"][0]) for part in error.errors(include_input=False) if part["loc"]})
+        return f"ValidationError of {', '.join(fields)}" if fields else "ValidationError"
+    status = getattr(error, "status_code", None) or getattr(getattr(error, "response", None), "status_code", None)
+    return f"{type(error).__name__}, HTTP {status}" if isinstance(status, int) else type(error).__name__

@@ -1,0 +1,73 @@
+"""Pages through AppTest: the whole app over a ledger of the test's own, opened at an address."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from html import unescape
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from dashboard import connection
+from tasks.ledger import Ledger
+
+APP = Path(__file__).parents[2] / "dashboard" / "app.py"
+Open = Callable[..., AppTest]
+
+
+@pytest.fixture
+def board_ledger(fake_ledger: Ledger) -> Iterator[Ledger]:
+    """The ledger that the pages of this test show."""
+    st.cache_resource.clear()
+    connection.use(fake_ledger, tick_s=0.0)
+    yield fake_ledger
+    connection.use(None)
+
+
+@pytest.fixture
+def open_page(board_ledger: Ledger) -> Open:
+    """Open a page by its name with parameters of its address."""
+
+    def opened(name: str, /, **parameters: str | list[str]) -> AppTest:
+        page = AppTest.from_file(APP, default_timeout=20)
+        if name != "board":
+            page.run()
+            page.switch_page(f"views/{name}.py")
+        page.query_params = dict(parameters)
+        page.run()
+        assert not page.exception
+        return page
+
+    return opened
+
+
+def html_of(page: AppTest) -> str:
+    """All the HTML that the page shows of our own, styles left out."""
+    return "\n".join(one.value for one in page.html if not one.value.startswith("<style"))
+
+
+def words_of(page: AppTest) -> str:
+    """What a person reads in our HTML."""
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", html_of(page))).split())
+
+
+def button(page: AppTest, label: str) -> object:
+    """The button with that label."""
+    return next(one for one in page.button if one.label == label)
+
+
+@pytest.fixture
+def paces(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
+    """The paces at which live parts were started, in order."""
+    seen: list[float | None] = []
+    real = st.fragment
+
+    def noting(func: Callable[..., object], *, run_every: float | None = None) -> Callable[..., object]:
+        seen.append(run_every)
+        return real(func, run_every=run_every)
+
+    monkeypatch.setattr(st, "fragment", noting)
+    return seen

@@ -1,0 +1,144 @@
+"""Submitting documents: what is asked for, what is refused and where it says so, and that nothing goes twice."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import fakeredis
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard import connection
+from tasks import settings as settings_of
+from tasks.ledger import Ledger, monitor
+from tasks.recipe import Recipe
+from tasks.submitting import submit_files
+from tests.pages.conftest import Open
+from tests.pages.test_job import click
+
+TWO_FILES = [("a.txt", b"first", "text/plain"), ("b.md", b"# second", "text/markdown")]
+
+
+def filled(page: AppTest, collection: str = "contracts") -> AppTest:
+    """The form with two files and a collection."""
+    page.file_uploader[0].set_value(TWO_FILES)
+    choose(page, collection)
+    return page.run()
+
+
+def choose(page: AppTest, collection: str) -> None:
+    """Type a name into the collection's field."""
+    field = next(one for one in page.selectbox if one.label == "Collection")
+    field.set_value(collection)
+
+
+def submit_button(page: AppTest) -> bool:
+    return not next(one for one in page.button if one.label == "Submit").disabled
+
+
+def test_the_form_says_what_is_missing(open_page: Open) -> None:
+    page = open_page("documents")
+    assert not submit_button(page)
+    assert page.caption[-1].value == "To submit, choose at least one document and a collection."
+
+
+def test_files_are_submitted_with_the_person_and_the_recipe(open_page: Open, board_ledger: Ledger) -> None:
+    page = filled(open_page("documents"))
+    next(one for one in page.number_input if "Chunk size" in one.label).set_value(800).run()
+    click(page, "Submit")
+    [row], total = monitor.page(board_ledger)
+    assert total == 1
+    assert (row.owner, row.collection, row.documents_total) == ("test@example.com", "contracts", 2)
+    assert Recipe.model_validate_json(row.recipe).chunk_size == 800
+    assert [document.name for document in monitor.documents(board_ledger, row.id)] == ["a.txt", "b.md"]
+    assert page.toast[0].value == "Submitted."
+    assert f"Job {row.id} was submitted" in page.text[0].value
+    assert not submit_button(page), "the form is a new one"
+
+
+def test_a_second_click_and_a_rerun_submit_nothing_more(open_page: Open, board_ledger: Ledger) -> None:
+    page = filled(open_page("documents"))
+    button = next(one for one in page.button if one.label == "Submit")
+    button.click().run()
+    page.run()
+    page.run()
+    assert monitor.page(board_ledger)[1] == 1
+
+
+def test_a_click_that_was_on_its_way_finds_the_same_job(open_page: Open, board_ledger: Ledger) -> None:
+    page = filled(open_page("documents"))
+    # What a first click had done when the second interrupted its run: submitted, the token not yet renewed.
+    token = page.session_state["documents:token"]
+    first = submit_files(board_ledger, [("a.txt", io.BytesIO(b"first"))], collection="c", owner="o", token=token)
+    click(page, "Submit")
+    assert monitor.page(board_ledger)[1] == 1
+    assert first.job in page.text[0].value
+
+
+@pytest.mark.parametrize("name", ["../up", "a b", ".hidden", "x" * 65, "naïve", "a/b"])
+def test_a_bad_collection_name_gets_its_sentence_beside_the_field(open_page: Open, name: str) -> None:
+    page = filled(open_page("documents"), name)
+    assert "cannot name a collection" in page.error[0].value
+    assert not submit_button(page)
+
+
+def test_a_recipe_that_does_not_go_together_gets_its_sentence(open_page: Open) -> None:
+    page = filled(open_page("documents"))
+    next(one for one in page.number_input if "Overlap" in one.label).set_value(1000).run()
+    assert page.error[0].value == "The overlap may be at most half of the chunk size."
+    assert not submit_button(page)
+
+
+def test_a_file_that_is_too_large_is_refused_with_a_sentence(tmp_path: Path, open_page: Open) -> None:
+    small = settings_of.read(data=tmp_path, redis_url="redis://unused", upload_max_bytes=1024)
+    ledger = Ledger(fakeredis.FakeRedis(), small)
+    connection.use(ledger, tick_s=0)
+    page = open_page("documents")
+    page.file_uploader[0].set_value([("big.txt", b"x" * 2000, "text/plain")])
+    choose(page, "contracts")
+    page.run()
+    click(page, "Submit")
+    assert "big.txt is larger than" in page.error[0].value
+    assert monitor.page(ledger)[1] == 0
+
+
+def test_names_from_outside_become_no_path(open_page: Open, board_ledger: Ledger) -> None:
+    page = open_page("documents")
+    page.file_uploader[0].set_value([("../../etc/<b>x</b>\0.txt", b"x", "text/plain")])
+    choose(page, "contracts")
+    page.run()
+    click(page, "Submit")
+    [row], _ = monitor.page(board_ledger)
+    [document] = monitor.documents(board_ledger, row.id)
+    assert ".." not in document.name
+    assert "\0" not in document.name
+
+
+def test_an_allowed_folder_of_the_server_is_submitted(tmp_path: Path, open_page: Open) -> None:
+    inbox = tmp_path / "inbox"
+    (inbox / "2026").mkdir(parents=True)
+    (inbox / "2026" / "one.txt").write_text("one")
+    (inbox / "two.txt").write_text("two")
+    allowing = settings_of.read(data=tmp_path / "data", redis_url="redis://unused", folders=(inbox,))
+    ledger = Ledger(fakeredis.FakeRedis(), allowing)
+    connection.use(ledger, tick_s=0)
+    page = open_page("documents")
+    page.segmented_control(key="source").set_value("Folder on the server").run()
+    choose(page, "contracts")
+    next(one for one in page.text_input if one.label.startswith("Folder inside")).set_value("2026").run()
+    click(page, "Submit")
+    [row], _ = monitor.page(ledger)
+    assert row.documents_total == 1
+
+    page.segmented_control(key="source").set_value("Folder on the server").run()
+    choose(page, "contracts")
+    next(one for one in page.text_input if one.label.startswith("Folder inside")).set_value("../..").run()
+    click(page, "Submit")
+    assert "not among those allowed" in page.error[0].value
+    assert monitor.page(ledger)[1] == 1
+
+
+def test_without_an_allow_list_no_folder_of_the_server_is_offered(open_page: Open) -> None:
+    page = open_page("documents")
+    assert page.segmented_control(key="source").options == ["Files", "Folder"]

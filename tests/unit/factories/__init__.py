@@ -1,0 +1,1 @@
+"""Real files of every format, made by the tests that need them."""
