@@ -42,7 +42,7 @@ check: lint ## lint, types, import rules, stray whitespace and secrets: what CI 
 	@.ci/tidy
 
 demo: $(RUNTIME) ## fill a scratch board with a job in every state and show it
-	@exec $(BIN)/python -m tasks.demo $(ARGS)
+	@INGESTBOARD_DATA=.demo exec $(BIN)/python -m tasks.demo $(ARGS)
 
 bench: $(DEV) ## run the benchmarks beside their peers and print the tables
 	@for program in pickup cancel ingest; do $(BIN)/python -m benchmarks.$$program $(ARGS); done

@@ -6,6 +6,7 @@ question (or at server start), started again when it has died, and ends when its
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import logging
@@ -15,7 +16,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NoAnswer
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, Any
 
 from pydantic import BaseModel, ValidationError
@@ -51,7 +52,8 @@ class Answer(BaseModel):
 class _Child:
     process: subprocess.Popen[str]
     waiting: dict[int, Future[Answer]]
-    ready: threading.Event
+    listener: threading.Thread = field(init=False)
+    ended: bool = False
 
 
 class Answers:
@@ -101,22 +103,45 @@ class Answers:
             child, self._child = self._child, None
         if child is not None:
             child.process.kill()
-            child.process.wait()
+            child.listener.join(5)
 
     def _running(self) -> _Child:
         """The child, started when there is none alive. The caller holds the lock."""
         if self._closed:
             raise SearchFailed(reason="The dashboard is shutting down; search again in a moment.")
-        if self._child is None or self._child.process.poll() is not None:
+        if self._child is None or self._child.ended or self._child.process.poll() is not None:
             try:
                 process = subprocess.Popen(
                     self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
                 )
             except OSError as error:
                 raise SearchFailed(reason=f"The search process cannot be started ({error.strerror}).") from None
-            self._child = _Child(process, {}, threading.Event())
-            threading.Thread(target=_listen, args=(self._child,), name="search-answers", daemon=True).start()
+            child = self._child = _Child(process, {})
+            child.listener = threading.Thread(target=self._listen, args=(child,), name="search-answers", daemon=True)
+            child.listener.start()
         return self._child
+
+    def _listen(self, child: _Child) -> None:
+        """Hand each answer to the one who waits for it, until the child ends."""
+        with _pipe(child.process.stdout) as lines:
+            for line in lines:
+                try:
+                    message = json.loads(line)
+                except ValueError:
+                    log.warning("The search process said something that is no JSON; it is ignored.")
+                    continue
+                if isinstance(message, dict):
+                    _deliver(child, message)
+        child.process.wait()
+        with self._lock:  # from here on nobody adds a question to this child
+            child.ended = True
+            with contextlib.suppress(OSError):
+                _pipe(child.process.stdin).close()
+            waiting = list(child.waiting.values())
+            child.waiting.clear()
+        for future in waiting:
+            if not future.done():
+                future.set_exception(SearchFailed(reason="The search process ended without an answer; search again."))
 
 
 def _pipe(stream: IO[str] | None) -> IO[str]:
@@ -124,27 +149,8 @@ def _pipe(stream: IO[str] | None) -> IO[str]:
     return stream
 
 
-def _listen(child: _Child) -> None:
-    """Hand each answer to the one who waits for it, until the child ends."""
-    for line in _pipe(child.process.stdout):
-        try:
-            message = json.loads(line)
-        except ValueError:
-            log.warning("The search process said something that is no JSON; it is ignored.")
-            continue
-        if isinstance(message, dict):
-            _deliver(child, message)
-    child.process.wait()
-    for future in list(child.waiting.values()):
-        if not future.done():
-            future.set_exception(SearchFailed(reason="The search process ended without an answer; search again."))
-    child.waiting.clear()
-
-
 def _deliver(child: _Child, message: dict[str, Any]) -> None:
-    if message.get("ready"):
-        child.ready.set()
-        return
+    # Its first line, {"ready": true}, answers nobody.
     future = child.waiting.pop(message.get("id", 0), None)
     if future is None or future.done():
         return

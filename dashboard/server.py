@@ -124,6 +124,7 @@ def serve() -> int:
             app(using),
             ws="websockets-sansio",
             ws_max_size=MESSAGE_BYTES,
+            ws_per_message_deflate=bool(config.get_option("server.enableWebsocketCompression")),
             access_log=False,
             log_level="warning",
             timeout_graceful_shutdown=STOP_WITHIN_S,

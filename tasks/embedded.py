@@ -137,7 +137,9 @@ def answer(path: Path) -> str | None:
 
 
 def clear(settings: Settings) -> None:
-    """Remove the socket, and the folder made for it outside of DATA, once the server has ended."""
+    """Remove the socket, and the folder made for it outside of DATA, once no server answers there."""
+    if answer(settings.redis_socket) is not None:
+        return
     with contextlib.suppress(OSError):
         settings.redis_socket.unlink(missing_ok=True)
         if settings.data not in settings.redis_socket.parents:

@@ -39,9 +39,9 @@ class RedisUnreachable(IngestboardError):
 
 
 class RedisTooOld(IngestboardError):
-    """The server is older than we need. Data: url (masked), version."""
+    """The server is older than we need. Data: url (masked), version, needed."""
 
-    sentence = "Redis at {url} is version {version}; Ingestboard needs 6.2 or newer."
+    sentence = "Redis at {url} is version {version}; Ingestboard needs {needed} or newer."
 
 
 class DataUnwritable(IngestboardError):

@@ -79,7 +79,9 @@ class Settings(BaseSettings):
     upload_max_bytes: int = Field(default=256 * 1024 * 1024, ge=1024, description="largest file that is accepted")
     documents_max: int = Field(default=20_000, ge=1, description="documents that one job may hold")
     idle_minutes: float = Field(default=30.0, gt=0, description="idle minutes after which an open board stops polling")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="how much the programs log: DEBUG, INFO, WARNING or ERROR"
+    )
 
     @field_validator("folders", mode="before")
     @classmethod
@@ -180,3 +182,21 @@ def read(**overrides: Any) -> Settings:
 def current() -> Settings:
     """The settings of this process, read once."""
     return read()
+
+
+def documented() -> list[tuple[str, str, str]]:
+    """Variable, default and meaning of every setting, as the README lists them."""
+    rows = []
+    for name, field in Settings.model_fields.items():
+        alias = field.validation_alias
+        variable = str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"INGESTBOARD_{name.upper()}"
+        if field.default_factory is not None:
+            default = "one a core"
+        elif field.default in (None, "", ()):
+            default = ""
+        else:
+            value = field.default
+            plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+            default = f"`{plain}`"
+        rows.append((variable, default, field.description or ""))
+    return rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from tasks.ledger import Ledger, control, keys, store
@@ -29,8 +28,7 @@ def submitted(ledger: Ledger, count: int = 1, **changes: object) -> str:
 
 def rq_id_of(ledger: Ledger, job_id: str, shard: str) -> str:
     """The delivery that is current for a shard."""
-    raw = ledger.redis.hget(keys.shards(job_id), shard)
-    return str(json.loads(raw)["rq_id"]) if raw else ""
+    return store.delivery_of(ledger, job_id, shard)
 
 
 def claimed(ledger: Ledger, job_id: str, shard: str = "0", worker: str = "w1") -> store.Claim:

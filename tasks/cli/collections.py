@@ -43,8 +43,11 @@ def collections(json: Json = False) -> None:
 def snapshots(collection: CollectionName, json: Json = False) -> None:
     """List the snapshots of a collection, newest first."""
     from tasks import catalog
+    from tasks.errors import CollectionNotFound
 
     rows = catalog.snapshots(settings(), collection)
+    if not rows:
+        raise CollectionNotFound(name=collection)
     if json:
         show.as_json(rows)
         return
@@ -63,7 +66,7 @@ def snapshots(collection: CollectionName, json: Json = False) -> None:
             )
             for row in rows
         ],
-        empty=f"{show.clean(collection)} has no snapshots.",
+        empty="",
     )
 
 

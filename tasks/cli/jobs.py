@@ -33,7 +33,7 @@ def submit(
     code is 0 completed, 3 partial, 1 failed, 4 canceled.
     """
     from tasks import submitting
-    from tasks.cli.waiting import exit_code, outcome, until_final
+    from tasks.cli.waiting import exit_code, goes_on_without_us, outcome, until_final
 
     found = list(_files(paths))
     with ledger() as connected:
@@ -43,9 +43,10 @@ def submit(
         if not wait:
             _tell(connected, receipt, json)
             return
-        if not json:
-            typer.echo(receipt.sentence)
-        row = until_final(connected, receipt.job)
+        with goes_on_without_us(receipt.job):
+            if not json:
+                typer.echo(receipt.sentence)
+            row = until_final(connected, receipt.job)
         if json:
             show.as_json(_whole(connected, row))
         outcome(connected, row, quiet=json)
@@ -152,9 +153,10 @@ def cancel(
         if not wait:
             _tell(connected, receipt, json)
             return
-        from tasks.cli.waiting import outcome, until_final
+        from tasks.cli.waiting import goes_on_without_us, outcome, until_final
 
-        row = until_final(connected, job_id)
+        with goes_on_without_us(job_id):
+            row = until_final(connected, job_id)
         if json:
             show.as_json(_whole(connected, row))
         else:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import redis
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from tasks.ledger.records import JobRow
 
 POLL_S = 0.2
-# A Redis that restarts is waited for; the job does not end because nobody can look.
+# The job does not end because nobody can look.
 AWAY_S = 60.0
 REASONS_SHOWN = 10
 
@@ -31,8 +33,18 @@ def exit_code(state: State) -> int:
     return EXIT_CODES[state]
 
 
+@contextmanager
+def goes_on_without_us(job_id: str) -> Iterator[None]:
+    """Ctrl-C in here leaves the job as it is, says so and exits 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"Job {job_id} goes on; `ingestboard job {job_id}` shows it.", err=True)
+        raise typer.Exit(130) from None
+
+
 def until_final(ledger: Ledger, job_id: str) -> JobRow:
-    """Watch a job until it is final. Ctrl-C leaves the job running, says so and exits 130."""
+    """Watch a job until it is final. A Redis that is away for a while is waited for."""
     console = Console(stderr=True)
     bar = Progress(
         TextColumn("{task.description}"),
@@ -43,26 +55,22 @@ def until_final(ledger: Ledger, job_id: str) -> JobRow:
         transient=True,
         disable=not console.is_terminal,
     )
-    try:
-        with bar:
-            shown = bar.add_task(job_id, total=100.0)
-            heard_at = time.monotonic()
-            while True:
-                try:
-                    row = monitor.job(ledger, job_id)
-                except redis.ConnectionError:
-                    if time.monotonic() - heard_at > AWAY_S:
-                        raise
-                    bar.update(shown, description="waiting for Redis")
-                else:
-                    heard_at = time.monotonic()
-                    bar.update(shown, completed=row.percent, description=escape(show.clean(_where(row))))
-                    if row.final:
-                        return row
-                time.sleep(POLL_S)
-    except KeyboardInterrupt:
-        typer.echo(f"Job {job_id} goes on; `ingestboard job {job_id}` shows it.", err=True)
-        raise typer.Exit(130) from None
+    with bar:
+        shown = bar.add_task(job_id, total=100.0)
+        heard_at = time.monotonic()
+        while True:
+            try:
+                row = monitor.job(ledger, job_id)
+            except redis.ConnectionError:
+                if time.monotonic() - heard_at > AWAY_S:
+                    raise
+                bar.update(shown, description="waiting for Redis")
+            else:
+                heard_at = time.monotonic()
+                bar.update(shown, completed=row.percent, description=escape(show.clean(_where(row))))
+                if row.final:
+                    return row
+            time.sleep(POLL_S)
 
 
 def outcome(ledger: Ledger, row: JobRow, *, quiet: bool) -> None:

@@ -45,11 +45,15 @@ def load_embedder(settings: Settings) -> BaseEmbedding:
         raise EmbedderUnusable(embedder=name, reason="there is no such class; is its package installed?") from None
     if not (isinstance(found, type) and issubclass(found, BaseEmbedding)):
         raise EmbedderUnusable(embedder=name, reason="it is no LlamaIndex embedding")
-    arguments = {"embed_batch_size": settings.embed_batch, **settings.embedder_arguments()}
+    arguments = settings.embedder_arguments()
     try:
-        return _guarded(name, lambda: found(**arguments))
+        embedder: BaseEmbedding = _guarded(name, lambda: found(**arguments))
     except EmbedderFailed as error:
         raise EmbedderUnusable(embedder=name, reason=error.data["reason"]) from None
+    if "embed_batch_size" not in arguments:
+        # Set afterwards: not every embedding passes it on when it is made.
+        embedder.embed_batch_size = settings.embed_batch
+    return embedder
 
 
 def embed(embedder: BaseEmbedding, texts: Sequence[str]) -> Vectors:

@@ -43,9 +43,9 @@ _SPECIAL = re.compile("<s>|</s>|<unk>|\u2581")
 class WordLlamaEmbedding(BaseEmbedding):
     """WordLlama's 256-dimension model, which is part of its wheel, as a LlamaIndex embedding.
 
-    The vectors are those of `WordLlamaInference.embed(texts, norm=True)`, in a fraction of its time: the
-    tokens of a word are remembered, and nothing is padded. Loading it does not run its tokenizer, so a
-    parent may load it before it forks.
+    The vectors are those of `WordLlamaInference.embed(texts, norm=True)`, made faster: the tokens of a word
+    are remembered, which helps as much as words repeat, and nothing is padded. Loading it does not run its
+    tokenizer, so a parent may load it before it forks.
     """
 
     _weights: Vectors = PrivateAttr()

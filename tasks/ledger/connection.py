@@ -82,7 +82,7 @@ def connect(settings: Settings) -> Ledger:
     except redis.RedisError as error:
         raise RedisUnreachable(url=masked(url), reason=_reason(error)) from None
     if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < NEEDED:
-        raise RedisTooOld(url=masked(url), version=version)
+        raise RedisTooOld(url=masked(url), version=version, needed=".".join(map(str, NEEDED)))
     return ledger
 
 

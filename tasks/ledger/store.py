@@ -82,6 +82,16 @@ def document_row(index: int, raw: bytes | str) -> DocumentRow:
     )
 
 
+def delivery_of(ledger: Ledger, job_id: str, shard: str) -> str:
+    """The RQ id under which a shard was handed out last; empty when it was not."""
+    raw = ledger.redis.hget(keys.shards(job_id), shard)
+    try:
+        row = json.loads(raw) if raw else {}
+    except ValueError:
+        row = {}
+    return text(row.get("rq_id")) if isinstance(row, dict) else ""
+
+
 def claim(ledger: Ledger, job_id: str, shard: str, rq_id: str, worker: str) -> Claim | None:
     """Take a shard; None when this delivery is not, or no longer, the current one."""
     reply = ledger.transition("claim", job_id, shard, rq_id, worker, ledger.settings.lease_s)
@@ -152,7 +162,7 @@ class Reporter:
     claim: Claim
     draining: Callable[[], bool] = lambda: False
     _next: float = 0.0
-    _finished: int = 0
+    finished: int = 0  # documents of this claim that have ended
     _fraction: float = 0.0
     _stage: str = ""
     _stage_since: float = field(default_factory=time.monotonic)
@@ -176,7 +186,7 @@ class Reporter:
         """What became of a document: error, chunks, cached, seconds, sha256, path."""
         self._documents.setdefault(index, {}).update(state=state.value, **news)
         if state in (DocumentState.COMPLETED, DocumentState.FAILED):
-            self._finished += 1
+            self.finished += 1
             self._fraction = 0.0
 
     def event(self, sentence: str) -> None:
@@ -230,7 +240,7 @@ class Reporter:
 
     def _body(self) -> str:
         now = time.monotonic()
-        work = self.claim.work + self._finished * 1000 + int(self._fraction * 1000)
+        work = self.claim.work + self.finished * 1000 + int(self._fraction * 1000)
         return json.dumps(
             {
                 "stage": self._stage,

@@ -98,7 +98,7 @@ def test_a_search_shows_passages_with_score_document_and_page(open_page: Open, l
     page = open_page("collections", name="contracts", query="penalty week")
     assert library.asked == ["contracts: penalty week"]
     assert "0.87 <i>a.pdf</i> page 3" in words_of(page)
-    assert "1 passage from snapshot 000002 in 12 ms" in page.caption[-1].value
+    assert "1 passage from snapshot 000002 in 12 ms" in page.main.caption[-1].value
     html = html_of(page)
     assert "<mark>penalty</mark> &lt;b&gt;each&lt;/b&gt; <mark>week</mark>" in html
     page.run()

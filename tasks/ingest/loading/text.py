@@ -95,7 +95,7 @@ def blocks(path: Path, encoding: str) -> Iterator[Piece]:
 
 def read(path: Path) -> Iterator[Piece]:
     """Plain text or Markdown."""
-    return blocks(path, encoding(path))
+    yield from blocks(path, encoding(path))
 
 
 def _marked(sample: bytes) -> str:

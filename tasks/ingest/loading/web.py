@@ -1,7 +1,7 @@
 """HTML: the words that a reader of the page sees, with its blocks kept apart.
 
-The page is fed through libxml2's push parser without ever building a tree: a file of any size is read in
-bounded memory, at about twenty times the speed of BeautifulSoup. Nothing is fetched, no entity is loaded.
+The page is fed through libxml2's push parser without ever building a tree: a file of any size comes in
+portions, 4 to 12 times as fast as through BeautifulSoup. Nothing is fetched, no entity is loaded.
 """
 
 from __future__ import annotations

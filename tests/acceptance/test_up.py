@@ -1,0 +1,160 @@
+"""`ingestboard up` as a person runs it: everything starts, works through the command line, and ends clean."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.acceptance
+ROOT = Path(__file__).parents[2]
+
+
+class Up:
+    """One run of `up` on a scratch DATA."""
+
+    def __init__(self, data: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.data = data
+        self.environment = {**os.environ, "INGESTBOARD_DATA": str(data), "PORT": str(self.port)}
+        self.output = data.parent / "up.log"
+        with self.output.open("wb") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tasks.cli", "up", "-n", "2"],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=out,
+                stderr=out,
+                process_group=0,
+            )
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def said(self, words: str) -> bool:
+        assert self.process.poll() is None or words in self.output.read_text(), self.output.read_text()
+        return words in self.output.read_text()
+
+    def family(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A command beside it."""
+        return subprocess.run(
+            [sys.executable, "-m", "tasks.cli", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Iterator[Up]:
+    started = Up(tmp_path / "data")
+    wait_until(lambda: started.said(started.address), timeout_s=60, what="its address")
+    yield started
+    family = [psutil.Process(started.process.pid), *started.family()] if started.process.poll() is None else []
+    for process in family:
+        if process.is_running():
+            process.kill()
+    started.process.wait(10)
+
+
+def test_it_serves_works_and_ends_without_a_trace(up: Up, tmp_path: Path) -> None:
+    with urllib.request.urlopen(f"{up.address}/healthz", timeout=5) as answer:
+        assert answer.status == 200
+    papers = tmp_path / "papers"
+    papers.mkdir()
+    (papers / "lease.md").write_text("# Lease\n\nThe notice period for the warehouse is three months.")
+    (papers / "menu.txt").write_text("Soup of the day is pumpkin.")
+    (papers / "broken.pdf").write_bytes(b"%PDF-1.7 nothing more")
+
+    done = up.run("submit", str(papers), "--collection", "papers", "--wait", "--json")
+    assert done.returncode == 3, done.stderr
+    job = json.loads(done.stdout)
+    assert (job["state"], job["documents_done"], job["documents_failed"]) == ("partial", 2, 1)
+
+    seen = json.loads(up.run("job", job["id"], "--json").stdout)
+    files = {row["name"]: row for row in seen["files"]}
+    assert set(files) == {"papers/lease.md", "papers/menu.txt", "papers/broken.pdf"} or set(files) == {
+        "lease.md",
+        "menu.txt",
+        "broken.pdf",
+    }
+    assert {"name", "state", "error", "chunks", "cached"} <= set(seen["files"][0])
+
+    found = json.loads(up.run("search", "papers", "how long is the notice period", "-k", "1", "--json").stdout)
+    hits = found["hits"] if isinstance(found, dict) else found
+    assert hits[0]["document"].endswith("lease.md")
+
+    assert up.run("cancel", job["id"]).returncode == 1
+    assert "Traceback" not in up.run("job", "nothing").stderr
+    assert up.run("doctor").returncode == 0, up.run("doctor").stdout
+
+    again = up.run("up")
+    assert again.returncode == 1
+    assert up.address in again.stderr
+
+    family = up.family()
+    up.process.send_signal(signal.SIGINT)
+    assert up.process.wait(30) == 0
+    assert [process for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE] == []
+    assert list(up.data.rglob("*.sock")) == []
+    assert list(up.data.rglob("*.pid")) == []
+    assert not (up.data / "up.lock").exists()
+
+
+def test_what_was_submitted_before_a_stop_is_there_after_the_next_start(up: Up, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Kept across a restart.")
+    job = json.loads(up.run("submit", str(tmp_path / "a.txt"), "--collection", "kept", "--wait", "--json").stdout)
+    up.process.send_signal(signal.SIGTERM)
+    up.process.wait(30)
+    second = Up(up.data)
+    try:
+        wait_until(lambda: second.said(second.address), timeout_s=60, what="its address")
+        assert json.loads(second.run("job", job["id"], "--json").stdout)["state"] == "completed"
+    finally:
+        second.process.send_signal(signal.SIGTERM)
+        second.process.wait(30)
+
+
+def test_a_killed_supervisor_takes_its_programs_with_it(up: Up) -> None:
+    family = up.family()
+    up.process.kill()
+    wait_until(
+        lambda: not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in family),
+        timeout_s=30,
+        what="the end of its programs",
+    )
+
+
+def test_a_dashboard_that_dies_is_started_again(up: Up) -> None:
+    (board,) = [process for process in up.family() if "dashboard" in process.cmdline()]
+    board.kill()
+    wait_until(lambda: up.said("dashboard ended"), what="the sentence")
+
+    def answers() -> bool:
+        try:
+            with urllib.request.urlopen(f"{up.address}/healthz", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    wait_until(answers, timeout_s=30, what="the board again")
