@@ -18,7 +18,7 @@ RUN useradd --uid 10001 --create-home ingestboard \
     && install --directory --owner ingestboard --group ingestboard /data
 COPY --from=build /opt/venv /opt/venv
 WORKDIR /app
-COPY pyproject.toml LICENSE ./
+COPY pyproject.toml README.md LICENSE ./
 COPY tasks tasks
 COPY workers workers
 COPY dashboard dashboard

@@ -11,6 +11,7 @@ BIN := $(VENV)/bin
 # Stamps: a locked file that is newer than its stamp is installed again.
 RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
+PEERS := $(VENV)/.peers-installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := dashboard tasks workers tests benchmarks
 ARGS ?=
@@ -44,7 +45,7 @@ check: lint ## lint, types, import rules, stray whitespace and secrets: what CI 
 demo: $(RUNTIME) ## fill a scratch board with a job in every state and show it
 	@INGESTBOARD_DATA=.demo exec $(BIN)/python -m tasks.demo $(ARGS)
 
-bench: $(DEV) ## run the benchmarks beside their peers and print the tables
+bench: $(PEERS) ## run the benchmarks beside their peers and print the tables
 	@for program in pickup cancel ingest; do $(BIN)/python -m benchmarks.$$program $(ARGS); done
 
 COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
@@ -67,10 +68,14 @@ $(BIN)/python:
 $(RUNTIME): requirements.txt pyproject.toml | $(BIN)/python
 	@echo "Installing what Ingestboard runs on (about a minute the first time) ..." >&2
 	@$(PIP) --require-hashes -r requirements.txt
-	@$(PIP) --no-deps --no-build-isolation --editable .
+	@PYTHONWARNINGS=ignore $(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(DEV): requirements-dev.txt $(RUNTIME)
 	@echo "Installing what the tests and checks need ..." >&2
 	@$(PIP) --require-hashes -r requirements-dev.txt
+	@touch $@
+
+$(PEERS): benchmarks/requirements.txt $(DEV)
+	@$(PIP) --no-deps --require-hashes -r benchmarks/requirements.txt
 	@touch $@

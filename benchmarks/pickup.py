@@ -10,7 +10,6 @@ import random
 import time
 from collections.abc import Callable
 from io import BytesIO
-from pathlib import Path
 
 from rq import Queue
 from rq.job import Job
@@ -42,9 +41,9 @@ def ours(bench: Stack, number: int) -> Moments:
     return moments
 
 
-def plain(bench: Stack, queue: Queue, folder: Path, number: int) -> Moments:
+def plain(bench: Stack, queue: Queue, number: int) -> Moments:
     """The same document through the plain worker."""
-    path = folder / f"d{number}.md"
+    path = bench.documents / f"d{number}.md"
     path.write_bytes(document(number))
     key = f"bench:{number}"
     watch(lambda: bench.idle(plain=True), what="an idle RQ worker")
@@ -77,11 +76,9 @@ def measure(samples: int) -> tuple[list[Moments], list[Moments]]:
         bench.start_pool(1)
         bench.start_plain_worker(QUEUE)
         queue = Queue(QUEUE, connection=bench.ledger.redis)
-        folder = bench.data / "shared"
-        folder.mkdir()
         ours(bench, -1)  # files in the page cache, scripts in Redis
-        plain(bench, queue, folder, -1)
-        pairs = [(ours(bench, number), plain(bench, queue, folder, number)) for number in range(samples)]
+        plain(bench, queue, -1)
+        pairs = [(ours(bench, number), plain(bench, queue, number)) for number in range(samples)]
     return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
 
@@ -115,7 +112,7 @@ def main() -> None:
             report.table(["Seen in Redis", "median", "p95", "min .. max", "times faster"], rows),
             report.aim("our median under 100 ms", median < AIM_S)
             + "\n"
-            + report.aim("20 times faster than a plain RQ worker", ratios[0] >= AIM_RATIO),
+            + report.aim("20 times faster than a plain RQ worker, by both moments", min(ratios) >= AIM_RATIO),
             report.machine("rq", "redis", "llama-index-core", "lancedb", "wordllama"),
         ],
         quick=given.quick,

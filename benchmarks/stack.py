@@ -45,12 +45,13 @@ def watch(condition: Callable[[], T], *, what: str, timeout_s: float = START_S, 
 
 
 class Stack:
-    """A Redis server, its DATA and the programs that were started on it."""
+    """A Redis server, its DATA and the programs that were started on it. `documents` may be submitted from."""
 
-    def __init__(self, data: Path, **settings: object) -> None:
-        self.settings = settings_of.read(data=data, redis_url=None, **settings)
+    def __init__(self, data: Path, documents: Path, **settings: object) -> None:
+        self.documents = documents
+        self.settings = settings_of.read(data=data, redis_url=None, folders=(documents,), **settings)
         self.data = self.settings.data
-        self.overrides = {name: str(value) for name, value in settings.items()}
+        self.overrides = {"folders": str(documents), **{name: str(value) for name, value in settings.items()}}
         self.children: list[Child] = []
         embedded.prepare(self.settings)
         server = embedded.spawn(self.settings, embedded.find_server())
@@ -90,6 +91,15 @@ class Stack:
             return row if row.final else None
 
         return watch(final, what=f"the end of job {job_id}", timeout_s=timeout_s, every_s=every_s)
+
+    def running(self, job_id: str) -> JobRow:
+        """The job once a worker has it."""
+
+        def started() -> JobRow | None:
+            row = monitor.job(self.ledger, job_id)
+            return row if row.state is not State.QUEUED else None
+
+        return watch(started, what=f"the start of job {job_id}")
 
     def completed(self, job_id: str) -> JobRow:
         """The job, which must have completed. Raises Late when it ended in another way."""
@@ -133,10 +143,12 @@ class Stack:
 
 
 @contextmanager
-def stack(**settings: object) -> Iterator[Stack]:
-    """A stack in a scratch folder of its own."""
+def stack(documents: Path | None = None, **settings: object) -> Iterator[Stack]:
+    """A stack in a scratch folder of its own; `documents` is a folder that is there already."""
     with scratch() as folder:
-        made = Stack(folder / "data", **settings)
+        shared = documents or folder / "documents"
+        shared.mkdir(exist_ok=True)
+        made = Stack(folder / "data", shared, **settings)
         try:
             yield made
         finally:

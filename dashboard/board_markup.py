@@ -70,7 +70,7 @@ def _cells(row: JobRow, now: datetime) -> tuple[str, ...]:
         markup.badge(row.state),
         title,
         collection,
-        safe(row.owner or format.NOTHING),
+        f'<span class="ib-owner" title="{safe(row.owner)}">{safe(row.owner)}</span>' if row.owner else format.NOTHING,
         markup.progress(row),
         safe(format.duration(row.elapsed_s(now))),
         safe(f"~{format.coarse(left)}" if left is not None else format.NOTHING),

@@ -26,6 +26,8 @@ from tasks.settings import Settings
 
 # A host that swallows packets costs a connect timeout: all viewers share one attempt in this many seconds.
 REFUSED_FOR_S = 1.0
+# A page says that Redis is silent after twice this time; a person does not look at a still page for longer.
+ANSWER_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def shared() -> Shared:
         if _refused is not None and time.monotonic() - _refused[0] < REFUSED_FOR_S:
             raise _refused[1]
         try:
-            _shared = sharing(connect(settings.current()))
+            _shared = sharing(connect(settings.current(), timeout_s=ANSWER_S))
         except IngestboardError as error:
             _refused = (time.monotonic(), error)
             raise

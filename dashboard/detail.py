@@ -55,6 +55,11 @@ class Details:
                 self._known.popitem(last=False)
         return detail
 
+    def last(self, job_id: str) -> Detail | None:
+        """The job as it was last read, for when it cannot be read now."""
+        with self._lock:
+            return self._known.get(job_id)
+
     def _read(self, job_id: str, known: Detail | None) -> Detail:
         now = time.monotonic()
         row = monitor.job(self._ledger, job_id)

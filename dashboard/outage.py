@@ -11,42 +11,55 @@ import streamlit as st
 from redis.exceptions import RedisError
 
 from dashboard import connection
+from dashboard.format import coarse
 from tasks.errors import IngestboardError, RedisTooOld, RedisUnreachable
 
 log = logging.getLogger("ingestboard.dashboard")
 
 RETRY_S = 2.0
-AWAY = (RedisError, RedisUnreachable)
+ICON = ":material/cloud_off:"
+DRAWN = "outage:drawn"
+AWAY = (RedisError, RedisUnreachable, RedisTooOld)
 BACK_BY_ITSELF = "This page goes on by itself as soon as it is back; running jobs are not lost."
 UNEXPECTED = "This page met an unexpected error. Reload it; if that does not help, the dashboard's log has the details."
 
 
 def wait_for_redis() -> None:
-    """A fragment without a face: it runs the page again once Redis answers."""
-    if connection.up():
+    """A fragment without a face: it runs the page again once Redis answers, never in the run that it was drawn in."""
+    if st.session_state.pop(DRAWN, False):
+        return
+    if connection.up() and not connection.redis().feed.look().down:
         st.rerun()
 
 
-def banner(error: Exception) -> None:
-    """Say that Redis is away in place of the page, and come back by itself."""
-    if isinstance(error, (RedisUnreachable, RedisTooOld)):
+def banner(error: Exception | None = None) -> None:
+    """Say that Redis is away, and show the page again by itself when it is back."""
+    said = "Redis does not answer."
+    if isinstance(error, IngestboardError):
         said = str(error)
-    else:
+    elif error is not None:
         log.warning("Redis does not answer: %s", error)
-        said = "Redis does not answer."
-    st.warning(f"{said}\n\n{BACK_BY_ITSELF}", icon=":material/cloud_off:")
+    st.warning(f"{said}\n\n{BACK_BY_ITSELF}", icon=ICON)
+    st.session_state[DRAWN] = True
     st.fragment(wait_for_redis, run_every=RETRY_S)()
 
 
-def inline(age: str) -> None:
+def banner_if_down() -> None:
+    """For a page without a live part: the banner above what it can show without Redis."""
+    if connection.redis().feed.look().down:
+        banner()
+
+
+def inline(age_s: float) -> None:
     """Say inside a live part that it shows older data."""
-    st.warning(f"Redis does not answer. You see the board of {age} ago. {BACK_BY_ITSELF}", icon=":material/cloud_off:")
+    st.warning(f"Redis does not answer. You see it as it was {coarse(age_s)} ago. {BACK_BY_ITSELF}", icon=ICON)
 
 
 def on_script_error(error: Exception) -> bool:
     """The outermost loop of every script run, callback and fragment: log it, say one sentence."""
     if isinstance(error, AWAY):
-        st.warning(f"Redis does not answer. {BACK_BY_ITSELF}", icon=":material/cloud_off:")
+        log.warning("Redis does not answer: %s", error)
+        st.warning("Redis does not answer; try again in a moment.", icon=ICON)
     elif isinstance(error, IngestboardError):
         st.error(str(error), icon=":material/error:")
     else:

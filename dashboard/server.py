@@ -20,6 +20,7 @@ from pathlib import Path
 
 import streamlit as st
 import uvicorn
+from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -62,10 +63,10 @@ async def _life(app: st.App) -> AsyncIterator[None]:
 
 
 def _warm() -> None:
-    """Connect and start the search process before the first person needs them; either may fail for now."""
+    """Read the board and start the search process before the first person needs them; either may fail for now."""
     try:
-        connection.shared()
-    except IngestboardError as error:
+        connection.shared().feed.look()
+    except (IngestboardError, RedisError) as error:
         log.warning("%s", error)
     try:
         connection.answers().start()

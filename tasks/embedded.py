@@ -63,16 +63,17 @@ def find_server(search_path: str | None = None) -> Server:
 
 
 def prepare(settings: Settings) -> None:
-    """Make the folders of DATA that the programs write to. Raises DataUnwritable."""
+    """Make the folders of DATA that `up` and its programs write to. Raises DataUnwritable."""
     data = settings.data
     try:
-        for folder in (data, data / "redis", data / "logs"):
+        for folder in (data, data / "logs", *([data / "redis"] if settings.embedded else [])):
             folder.mkdir(parents=True, exist_ok=True)
             # Permission bits do not tell of a full disk or a read-only mount; a file does.
             with tempfile.TemporaryFile(dir=folder) as probe:
                 probe.write(b"\n")
                 probe.flush()
-        _private_folder(settings.redis_socket.parent, inside=data)
+        if settings.embedded:
+            _private_folder(settings.redis_socket.parent, inside=data)
     except OSError as error:
         raise DataUnwritable(path=error.filename or data, reason=error.strerror or type(error).__name__) from error
 

@@ -143,7 +143,7 @@ class Settings(BaseSettings):
             for name, value in self.embedder_arguments().items()
             if not any(word in name.lower() for word in ("key", "token", "secret", "password", "header"))
         }
-        body = json.dumps(telling, sort_keys=True, default=str)
+        body = json.dumps([self.embedder, telling], sort_keys=True, default=str)
         digest = hashlib.sha256(body.encode()).hexdigest()[:12]
         return f"{self.embedder.rpartition('.')[2]}-{digest}"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import http.client
 import socket
+import subprocess
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -127,8 +128,12 @@ class Supervisor:
                 self._start_at[child.name] = now + pause
                 self.say(f"The {child.name} ended ({child.ending}) and starts again in {pause:g} s; see {child.log}.")
             elif now >= due:
-                del self._start_at[child.name]
-                child.start()
+                try:
+                    child.start()
+                    del self._start_at[child.name]
+                except (OSError, subprocess.SubprocessError) as error:
+                    self._start_at[child.name] = now + PAUSES_S[-1]
+                    self.say(f"The {child.name} cannot be started ({error}); trying again in {PAUSES_S[-1]:g} s.")
 
     def _next_look(self) -> float:
         now = time.monotonic()

@@ -30,7 +30,7 @@ def board(top: DeltaGenerator) -> None:
     matching = mirror.matching(wanted)
     OUTLINE.redraw_unless(idle, of(mirror.moving), pages_of(len(matching)), bool(mirror.rows))
     if mirror.down:
-        outage.inline(format.coarse(mirror.age_s))
+        outage.inline(mirror.age_s)
     now = datetime.now(UTC)
     key = (mirror.revision, int(now.timestamp()), wanted, number)
     top.html(board_markup.figures(mirror.figures))
@@ -64,7 +64,6 @@ def filters(mirror: Mirror) -> Filter:
         selection_mode="multi",
         key="state",
         bind="query-params",
-        format_func=str.capitalize,
         label_visibility="collapsed",
         on_change=first_page,
     )

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from dashboard import actions, connection, format, markup, shelf_markup, who
+from dashboard import actions, connection, format, markup, outage, shelf_markup, who
 from dashboard.search import Answer
 from tasks import catalog
 from tasks.errors import IngestboardError, SearchFailed
@@ -99,6 +99,7 @@ def snapshots(name: str, rows: list[SnapshotRow], now: datetime) -> None:
 
 
 st.title("Collections")
+outage.banner_if_down()
 actions.told()
 now = datetime.now(UTC)
 rows = catalog.collections(connection.redis().settings)

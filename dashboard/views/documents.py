@@ -9,8 +9,9 @@ from typing import BinaryIO, cast, get_args
 
 import streamlit as st
 from pydantic import ValidationError
+from redis.exceptions import RedisError
 
-from dashboard import connection, format, who
+from dashboard import connection, format, outage, who
 from tasks import catalog
 from tasks.errors import CollectionNameRefused, IngestboardError
 from tasks.ledger.control import COLLECTION_NAME
@@ -140,6 +141,13 @@ def submit(source: str, files: list[tuple[str, BinaryIO]], folder: Path | None, 
     except IngestboardError as error:
         st.error(str(error), icon=":material/error:")
         return
+    except RedisError:
+        # The token makes it safe to try again, whether or not the answer was on its way.
+        st.error(
+            "Redis does not answer, so nothing was submitted; your documents are still here, submit again.",
+            icon=":material/error:",
+        )
+        return
     st.session_state[SUBMITTED] = receipt
     st.session_state["documents:toast"] = True
     renew()
@@ -148,6 +156,7 @@ def submit(source: str, files: list[tuple[str, BinaryIO]], folder: Path | None, 
 
 settings = connection.redis().settings
 st.title("Documents")
+outage.banner_if_down()
 st.caption(
     "PDF, Word, PowerPoint, Excel, e-mail, HTML, Markdown, CSV, JSON and plain text. "
     "What is already in the collection under the same name is replaced."

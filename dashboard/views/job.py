@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 import streamlit as st
@@ -28,15 +29,21 @@ def pace_of(row: JobRow) -> float | None:
 
 def job() -> None:
     """The live part: display only. It asks for one full run when the buttons or the pace must change."""
+    job_id: str = st.session_state["job:id"]
+    details = connection.redis().details
     try:
-        detail = connection.redis().details.look(st.session_state["job:id"])
-        OUTLINE.redraw_unless(*outline(detail))
-    except outage.AWAY:
-        outage.inline("some time")
-        return
+        detail = details.look(job_id)
     except JobNotFound:
         OUTLINE.redraw_unless("gone")
         return
+    except outage.AWAY:
+        known = details.last(job_id)
+        if known is None:
+            raise
+        detail = known
+        outage.inline(time.monotonic() - known.looked_at)
+    else:
+        OUTLINE.redraw_unless(*outline(detail))
     now = datetime.now(UTC)
     row = detail.row
     st.html(

@@ -83,17 +83,22 @@ def _redis(connected: Ledger) -> Iterator[Finding]:
     address = masked(connected.settings.redis_address())
     yield Finding("redis", "works", f"Version {version} answers at {address}.")
     try:
-        found = connected.redis.config_get("appendonly", "maxmemory-policy", "maxmemory")
+        # One name a call: several in one are new in Redis 7.
+        found = {
+            name: value
+            for asked in ("appendonly", "maxmemory-policy", "maxmemory")
+            for name, value in connected.redis.config_get(asked).items()
+        }
     except redis.RedisError:
         yield Finding("redis persistence", "warns", "The server does not tell; make sure that appendonly is on.")
         return
-    asked = {_text(name): _text(value) for name, value in found.items()}
-    if asked.get("appendonly") == "yes":
+    told = {_text(name): _text(value) for name, value in found.items()}
+    if told.get("appendonly") == "yes":
         yield Finding("redis persistence", "works", "appendonly is on.")
     else:
         yield Finding("redis persistence", "warns", "appendonly is off: a restart of the server forgets the jobs.")
-    policy = asked.get("maxmemory-policy", "noeviction")
-    if policy != "noeviction" and asked.get("maxmemory", "0") != "0":
+    policy = told.get("maxmemory-policy", "noeviction")
+    if policy != "noeviction" and told.get("maxmemory", "0") != "0":
         yield Finding("redis memory", "fails", f"The policy {policy} throws jobs away; set it to noeviction.")
 
 

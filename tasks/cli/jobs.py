@@ -186,18 +186,21 @@ def retry(
 
 
 def _files(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
-    """Name and place of every file to submit. Raises SubmissionRefused for what is not there."""
-    from tasks.errors import SubmissionRefused
+    """Name and place of every file to submit. Raises SubmissionRefused or FileUnreadable."""
+    from tasks.errors import FileUnreadable, SubmissionRefused
     from tasks.submitting import files_below
 
     for path in paths:
-        if path.is_dir():
-            for file in files_below(path):
-                yield file.relative_to(path).as_posix(), file
-        elif path.is_file():
-            yield path.name, path
-        else:
-            raise SubmissionRefused(reason=f"there is no file or folder {show.clean(str(path))}")
+        try:
+            if path.is_dir():
+                for file in files_below(path):
+                    yield file.relative_to(path).as_posix(), file
+            elif path.is_file():
+                yield path.name, path
+            else:
+                raise SubmissionRefused(reason=f"there is no file or folder {show.clean(str(path))}")
+        except OSError as error:
+            raise FileUnreadable(path=show.clean(str(path)), reason=error.strerror or type(error).__name__) from None
 
 
 def _opened(files: Sequence[tuple[str, Path]]) -> Iterator[tuple[str, BinaryIO]]:

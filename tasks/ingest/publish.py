@@ -101,7 +101,8 @@ def _publish(
 
 def _wait_for_lock(ledger: Ledger, reporter: store.Reporter, job: JobRow) -> locks.PublishLock:
     told = False
-    while (lock := locks.acquire(ledger, job.collection)) is None:
+    token = locks.holder(job.id, reporter.claim.attempt)
+    while (lock := locks.acquire(ledger, job.collection, token)) is None:
         if not told:
             reporter.event(f"Waits for another publish to {job.collection}.")
             told = True

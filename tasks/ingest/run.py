@@ -83,7 +83,7 @@ def run_publish(job_id: str, shard: str, rq_id: str) -> str:
 def _run(job_id: str, shard: str, rq_id: str, work: Callable[[Ledger, store.Reporter], None]) -> str:
     """Claim, work, settle; and hand over what follows. The answer is for RQ's record only."""
     settings = settings_of.current()
-    ledger = Ledger(connection.client(settings, url=settings.redis_address()), settings)
+    ledger = Ledger(connection.client(settings.redis_address()), settings)
     worker = _worker_name()
     claim = store.claim(ledger, job_id, shard, rq_id, worker)
     if claim is None:

@@ -58,24 +58,27 @@ class Ledger:
         self.redis.close()
 
 
-def client(settings: Settings, *, url: str) -> redis.Redis:
+def client(url: str, *, timeout_s: float = SOCKET_TIMEOUT_S) -> redis.Redis:
     """A client for workers and pages alike: bounded waits, a few retries, health checks."""
     return redis.Redis.from_url(
         url,
         decode_responses=False,
-        socket_timeout=SOCKET_TIMEOUT_S,
-        socket_connect_timeout=5.0,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=min(5.0, timeout_s),
         health_check_interval=30,
-        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),
+        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 3 if timeout_s >= SOCKET_TIMEOUT_S else 1),
         max_connections=64,
     )
 
 
-def connect(settings: Settings) -> Ledger:
-    """Connect and check the server. Raises RedisUnreachable or RedisTooOld, without any password."""
+def connect(settings: Settings, *, timeout_s: float = SOCKET_TIMEOUT_S) -> Ledger:
+    """Connect and check the server. Raises RedisUnreachable or RedisTooOld, without any password.
+
+    A page waits for a silent server for `timeout_s` and one retry; workers have more patience.
+    """
     url = settings.redis_address()
     try:
-        ledger = Ledger(client(settings, url=url), settings)
+        ledger = Ledger(client(url, timeout_s=timeout_s), settings)
         version = str(ledger.redis.info("server").get("redis_version", "0"))
     except ValueError as error:
         raise RedisUnreachable(url=masked(url), reason=f"not a Redis address: {error}") from None

@@ -32,9 +32,19 @@ class PublishLock:
         return bool(self.ledger.run("unlock", [keys.publish_lock(self.collection)], [self.token, milliseconds]))
 
 
-def acquire(ledger: Ledger, collection: str) -> PublishLock | None:
+def holder(job_id: str, attempt: int) -> str:
+    """The token of one attempt's publish: whoever buries that attempt can free its lock."""
+    return f"{job_id}:{attempt}"
+
+
+def free(ledger: Ledger, collection: str, token: str) -> bool:
+    """Give up the lock of a holder that is dead; whether it had it."""
+    return PublishLock(ledger, collection, token, 0).release()
+
+
+def acquire(ledger: Ledger, collection: str, token: str = "") -> PublishLock | None:
     """The collection's publish lock, or None while another publish holds it."""
-    token = secrets.token_hex(16)
+    token = token or secrets.token_hex(16)
     if not ledger.redis.set(keys.publish_lock(collection), token, nx=True, px=LOCK_S * 1000):
         return None
     return PublishLock(ledger, collection, token, int(ledger.redis.incr(keys.fence(collection))))

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import socket
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,66 +11,18 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.programs import Up
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.acceptance
-ROOT = Path(__file__).parents[2]
-
-
-class Up:
-    """One run of `up` on a scratch DATA."""
-
-    def __init__(self, data: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.data = data
-        self.environment = {**os.environ, "INGESTBOARD_DATA": str(data), "PORT": str(self.port)}
-        self.output = data.parent / "up.log"
-        with self.output.open("wb") as out:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "tasks.cli", "up", "-n", "2"],
-                cwd=ROOT,
-                env=self.environment,
-                stdout=out,
-                stderr=out,
-                process_group=0,
-            )
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def said(self, words: str) -> bool:
-        assert self.process.poll() is None or words in self.output.read_text(), self.output.read_text()
-        return words in self.output.read_text()
-
-    def family(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children(recursive=True)
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """A command beside it."""
-        return subprocess.run(
-            [sys.executable, "-m", "tasks.cli", *arguments],
-            cwd=ROOT,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-        )
 
 
 @pytest.fixture
 def up(tmp_path: Path) -> Iterator[Up]:
     started = Up(tmp_path / "data")
-    wait_until(lambda: started.said(started.address), timeout_s=60, what="its address")
+    started.ready()
     yield started
-    family = [psutil.Process(started.process.pid), *started.family()] if started.process.poll() is None else []
-    for process in family:
-        if process.is_running():
-            process.kill()
-    started.process.wait(10)
+    started.kill()
 
 
 def test_it_serves_works_and_ends_without_a_trace(up: Up, tmp_path: Path) -> None:
@@ -128,7 +76,7 @@ def test_what_was_submitted_before_a_stop_is_there_after_the_next_start(up: Up, 
     up.process.wait(30)
     second = Up(up.data)
     try:
-        wait_until(lambda: second.said(second.address), timeout_s=60, what="its address")
+        second.ready()
         assert json.loads(second.run("job", job["id"], "--json").stdout)["state"] == "completed"
     finally:
         second.process.send_signal(signal.SIGTERM)

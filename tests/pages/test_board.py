@@ -63,7 +63,7 @@ def test_a_failed_job_shows_why(open_page: Open, board_ledger: Ledger) -> None:
         ({"q": "SPRING"}, ["spring"]),
         ({"owner": "ben"}, ["winter"]),
         ({"collection": "minutes"}, ["winter"]),
-        ({"state": ["Canceled"]}, ["spring"]),
+        ({"state": ["canceled"]}, ["spring"]),
         ({"q": "nothing like it"}, []),
     ],
 )

@@ -54,7 +54,7 @@ def test_a_job_is_watched_canceled_and_cleaned_up(
     assert "The work stopped at a checkpoint" in words
     assert "Nothing was published" in words
     assert "Queued paper" not in words, "a document of a canceled job waits for nothing"
-    assert paces[-1] is None, "a final job is not polled"
+    assert paces[-1:] == [None], "a final job is not polled"
     assert labels(page) == ["Retry all", "Delete"]
 
 

@@ -40,7 +40,7 @@ def test_a_board_that_had_data_keeps_them_and_says_how_old_they_are(
     page = open_page("board")
     server.connected = False
     page.run()
-    assert "You see the board of" in page.warning[0].value
+    assert "You see it as it was" in page.warning[0].value
     assert "spring" in words_of(page)
     server.connected = True
     page.run()
@@ -70,14 +70,14 @@ def test_a_dashboard_that_starts_without_redis_says_so_and_recovers(
     st.cache_resource.clear()
     connection.use(None)
 
-    def refusing(settings: Settings) -> Ledger:
+    def refusing(settings: Settings, *, timeout_s: float) -> Ledger:
         raise RedisUnreachable(url="redis://:***@db:6379", reason="no connection")
 
     monkeypatch.setattr(connection, "REFUSED_FOR_S", 0.0)
     monkeypatch.setattr(connection, "connect", refusing)
     page = AppTest.from_file(APP, default_timeout=20).run()
     assert "Redis at redis://:***@db:6379 does not answer" in page.warning[0].value
-    monkeypatch.setattr(connection, "connect", lambda settings: Ledger(fakeredis.FakeRedis(), settings))
+    monkeypatch.setattr(connection, "connect", lambda settings, **_: Ledger(fakeredis.FakeRedis(), settings))
     page.run()
     assert "No jobs yet" in words_of(page)
     connection.use(None)

@@ -147,6 +147,10 @@ def test_a_file_that_cannot_be_read_is_named(ask: Ask, tmp_path: Path, monkeypat
     assert told.endswith("a.txt cannot be read (Permission denied).")
 
 
+def test_a_path_that_the_system_refuses_is_told_in_a_sentence(ask: Ask) -> None:
+    assert "cannot be read (File name too long)" in sentence(ask("submit", "x" * 300, "-c", "contracts"))
+
+
 @pytest.mark.parametrize(
     ("failing", "code", "told"),
     [

@@ -1,0 +1,270 @@
+"""Documents a second for the whole way, files on disk to an index that can be searched, beside LlamaIndex's own.
+
+Both sides are warm: imports are over, the model is loaded and a small run is done before the clock starts. Both
+start from empty stores each time and are measured in turn.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks import corpus, report
+from benchmarks.report import Figures
+from benchmarks.stack import Late, Stack, scratch, stack
+from tasks.ledger import monitor
+from tasks.recipe import Recipe
+from tasks.snapshots.shelf import Shelf
+from tasks.submitting import submit_folder
+
+PEERS = Path(sys.prefix) / "peers"
+WANTED = Path(__file__).with_name("requirements-peers.txt")
+AIMS = {1: 1.5, 2: 2.5}
+QUERY = "How is an assignment to an attribute reference evaluated?"
+COLLECTION = "bench"
+KINDS = {"simple": "its own vector store, persisted", "lancedb": "its LanceDB store"}
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much is measured."""
+
+    rounds: int = 7
+    markdown: int = 500
+    pdfs: int = 100
+
+
+QUICK = Sizes(rounds=1, markdown=60, pdfs=12)
+
+
+@dataclass(slots=True)
+class Row:
+    """One line of the table."""
+
+    name: str
+    seconds: list[float] = field(default_factory=list)
+    documents: int = 0
+    chunks: int = 0
+
+    @property
+    def rates(self) -> Figures:
+        return Figures(tuple(self.documents / seconds for seconds in self.seconds))
+
+
+class Peer:
+    """A LlamaIndex process that has imported everything and done a small run."""
+
+    def __init__(self, warm: Path, store: Path, batch: int) -> None:
+        environment = {**os.environ, "PYTHONPATH": str(PEERS)}
+        self.store = store
+        self.batch = batch
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.llama_index_side"],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.warm = warm
+
+    def ask(self, **request: object) -> dict[str, Any]:
+        """One request, one answer. Raises Late when the peer ended instead."""
+        if self.process.stdin is None or self.process.stdout is None:
+            raise Late("the peer has no pipes")
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise Late("the LlamaIndex side ended; its reason stands above")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def run(self, folder: Path, kind: str, chunk_size: int, query: str = "") -> dict[str, Any]:
+        more = {"query": query} if query else {}
+        return self.ask(
+            folder=str(folder), store=str(self.store), kind=kind, chunk_size=chunk_size, batch=self.batch, **more
+        )
+
+    def close(self) -> None:
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        self.process.wait(30)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+
+
+def ours(bench: Stack, folder: Path, recipe: Recipe, row: Row | None) -> int:
+    """One job from cold stores to the published snapshot; its chunks."""
+    bench.forget_documents()
+    os.sync()
+    started = time.perf_counter()
+    job = submit_folder(bench.ledger, folder, collection=COLLECTION, owner="bench", recipe=recipe).job
+    done = bench.completed(job)
+    seconds = time.perf_counter() - started
+    shown = Shelf(bench.data).snapshots(COLLECTION)[0]
+    if not (shown.current and shown.chunks == done.chunks and shown.documents == done.documents_total):
+        raise Late(f"snapshot {shown.version} does not hold what job {job} made")
+    if row is not None:
+        row.seconds.append(seconds)
+        row.documents, row.chunks = done.documents_total, done.chunks
+    return done.chunks
+
+
+def theirs(peers: Sequence[Path], bench: Stack, folder: Path, kind: str, chunk_size: int, row: Row) -> None:
+    """One run of a fresh peer."""
+    warm, store = peers
+    peer = Peer(warm, store, bench.settings.embed_batch)
+    try:
+        peer.run(warm, kind, chunk_size)
+        answer = peer.run(folder, kind, chunk_size, QUERY)
+    finally:
+        peer.close()
+    if answer["hits"] < 1:
+        raise Late("the peer's stored index finds nothing")
+    row.seconds.append(answer["seconds"])
+    row.documents, row.chunks = answer["documents"], answer["chunks"]
+
+
+def searched(bench: Stack) -> None:
+    """Proof by our own program that the last snapshot answers."""
+    environment = {**os.environ, "INGESTBOARD_DATA": str(bench.data)}
+    environment.pop("REDIS_URL", None)
+    done = subprocess.run(
+        [sys.executable, "-m", "tasks.cli", "search", COLLECTION, QUERY, "--json"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    if not json.loads(done.stdout):
+        raise Late("our snapshot finds nothing")
+
+
+def chunk_sizes(warm: Path, store: Path, folder: Path, target: int) -> dict[str, int]:
+    """Token sizes for the peer and for our `sentence` recipe that give as many chunks as our default recipe."""
+    peer = Peer(warm, store, 1)
+    try:
+        return {name: int(value) for name, value in peer.ask(folder=str(folder), target=target).items()}
+    finally:
+        peer.close()
+
+
+def measured(benches: dict[int, Stack], folder: Path, scrap: Path, sizes: Sizes) -> tuple[list[Row], dict[str, int]]:
+    """All rows of one corpus, in turn, round by round."""
+    warm, store = scrap / "warm", scrap / "store"
+    shutil.rmtree(warm, ignore_errors=True)
+    warm.mkdir()
+    for path in sorted(folder.iterdir())[:3]:
+        shutil.copy(path, warm)
+    default = Recipe()
+    for bench in benches.values():
+        chunks = ours(bench, folder, default, None)
+    found = chunk_sizes(warm, store, folder, chunks)
+    sentence = Recipe(splitter="sentence", chunk_size=found["own"], chunk_overlap=found["own"] // 10)
+    named = {count: f"Ingestboard, {count} worker{'s' if count > 1 else ''}" for count in benches}
+    mine = {count: Row(named[count]) for count in benches}
+    same = {count: Row(f"{named[count]}, `sentence` splitter of {found['own']} tokens") for count in benches}
+    peers = {kind: Row(f"LlamaIndex, {how}") for kind, how in KINDS.items()}
+    for _ in range(sizes.rounds):
+        for kind, row in peers.items():
+            theirs((warm, store), benches[1], folder, kind, found["peer"], row)
+        for count, bench in benches.items():
+            ours(bench, folder, default, mine[count])
+            ours(bench, folder, sentence, same[count])
+    for bench in benches.values():
+        searched(bench)
+    return [*mine.values(), *same.values(), *peers.values()], found
+
+
+def lines(rows: Sequence[Row]) -> list[list[str]]:
+    """The table's rows; ratios are against LlamaIndex's own store."""
+    base = next(row for row in rows if row.name.endswith(KINDS["simple"]))
+    shown = []
+    for row in rows:
+        rates = row.rates
+        shown.append(
+            [
+                row.name,
+                f"{row.chunks:,}",
+                f"{rates.median:.1f}",
+                f"{rates.low:.1f} .. {rates.high:.1f}",
+                f"{rates.median / base.rates.median:.2f}x",
+            ]
+        )
+    return shown
+
+
+def aims(rows: Sequence[Row], corpus_name: str) -> list[str]:
+    base = next(row for row in rows if row.name.endswith(KINDS["simple"])).rates.median
+    found = []
+    for at, (count, wanted) in enumerate(AIMS.items()):
+        ratio = rows[at].rates.median / base
+        workers = f"{count} worker{'s' if count > 1 else ''}"
+        found.append(report.aim(f"{corpus_name}, {workers} at least {wanted:g} times the peer", ratio >= wanted))
+    return found
+
+
+def sections(sizes: Sizes) -> list[str]:
+    with scratch() as scrap, ExitStack() as open_stacks:
+        documents = scrap / "documents"
+        size = corpus.write_markdown(documents / "markdown", sizes.markdown)
+        pages = corpus.write_pdfs(documents / "pdf", sizes.pdfs)
+        benches = {count: open_stacks.enter_context(stack(documents)) for count in AIMS}
+        for count, bench in benches.items():
+            bench.start_pool(count)
+        parts = []
+        verdicts = []
+        corpora = (
+            ("Markdown", documents / "markdown", f"{sizes.markdown} files, {size / 1e6:.1f} MB"),
+            ("PDF", documents / "pdf", f"{sizes.pdfs} files, {pages:,} pages"),
+        )
+        for name, folder, what in corpora:
+            rows, found = measured(benches, folder, scrap, sizes)
+            head = ["", "chunks", "documents/s, median", "min .. max", "times the peer"]
+            parts.append(f"**{name}**: {what}; the peer's splitter at {found['peer']} tokens.")
+            parts.append(report.table(head, lines(rows)))
+            verdicts += aims(rows, name)
+    recipe = Recipe()
+    return [
+        "From files in a folder to an index on disk that answers a query (checked each time): ours by `submit_folder` to "
+        "a published snapshot, through a real Redis and pool; the peer by `SimpleDirectoryReader`, `IngestionPipeline` "
+        "(`SentenceSplitter`, embedding) and a stored index, in one process without any queue. Both sides use the same "
+        "embedding object class and batch size, are warm (imports, model and a small run are over) and start from empty "
+        f"stores; {sizes.rounds} rounds, taken in turn. Our default recipe cuts at {recipe.chunk_size} characters with "
+        f"{recipe.chunk_overlap} of overlap; the peer's splitter counts tokens, and its size is chosen so that it makes "
+        "as many chunks; its overlap is a tenth, like ours. The `sentence` rows cut with LlamaIndex's own "
+        "`SentenceSplitter` on our side too. Ratios are to the peer's own vector store.",
+        *parts,
+        "\n".join(verdicts),
+        report.machine("llama-index-core", "lancedb", "pyarrow", "pypdfium2", "semantic-text-splitter", "wordllama", "rq")
+        + f" Peer's packages: {peer_versions()}.",
+    ]
+
+
+def peer_versions() -> str:
+    return ", ".join(line.split(" ")[0].replace("==", " ") for line in WANTED.read_text("utf-8").splitlines() if "==" in line)
+
+
+def main() -> None:
+    given = report.arguments(__doc__ or "")
+    if not PEERS.is_dir():
+        sys.exit(
+            "The peer is not installed; run: python -m pip install --no-deps --target "
+            f"{PEERS.relative_to(Path.cwd()) if PEERS.is_relative_to(Path.cwd()) else PEERS} "
+            "-r benchmarks/requirements-peers.txt"
+        )
+    sizes = QUICK if given.quick else Sizes()
+    report.show("ingest", "Documents a second, the whole way", sections(sizes), quick=given.quick, write=given.write)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""A real Chromium over the whole product, started once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, WebSocket, sync_playwright
+
+from tests.programs import Up
+
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium, by its path: Playwright's own download is not needed."""
+    binary = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if binary is None:
+        if os.environ.get("CI"):
+            pytest.fail("no Chromium on this machine")
+        pytest.skip("no Chromium on this machine")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=binary, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """`ingestboard up`, for all browser tests."""
+    up = Up(tmp_path_factory.mktemp("product") / "data")
+    up.ready()
+    yield up
+    up.kill()
+
+
+class Frames:
+    """What a page's WebSockets carried, by direction."""
+
+    def __init__(self, page: Page) -> None:
+        self.sent = 0
+        self.received = 0
+        page.on("websocket", self._listen)
+
+    def _listen(self, socket: WebSocket) -> None:
+        socket.on("framesent", lambda _: self._count(sent=1))
+        socket.on("framereceived", lambda _: self._count(received=1))
+
+    def _count(self, sent: int = 0, received: int = 0) -> None:
+        self.sent += sent
+        self.received += received
+
+
+@pytest.fixture
+def page(chromium: Browser, product: Up) -> Iterator[Page]:
+    """A fresh browser window on the product; every error on its console fails the test."""
+    context = chromium.new_context(viewport={"width": 1440, "height": 900}, base_url=product.address)
+    found = context.new_page()
+    found.set_default_timeout(20_000)
+    errors: list[str] = []
+    found.on("pageerror", lambda error: errors.append(str(error)))
+    yield found
+    context.close()
+    assert errors == []
+
+
+def corpus(path: Path, words: int) -> Path:
+    """A large text of many different words, so that embedding it takes a while."""
+    with path.open("w") as out:
+        for at in range(words):
+            out.write(f"item{at % 7919} ledger{(at * 31) % 6007} " + ("\n\n" if at % 40 == 39 else ""))
+    return path
