@@ -88,6 +88,22 @@ local function hand_to_rq(shard, row, rq_id)
   redis.call('ZADD', ENQUEUED, stamp(NOW), member(shard))
 end
 
+-- Write a run's shards: the first of them go to RQ, the rest wait. How many there are.
+local function plan(rows, window, rq_ids)
+  local shards = 0
+  for number, row in ipairs(rows) do
+    if number <= window then
+      hand_to_rq(number - 1, row, rq_ids[number])
+    else
+      row.state = 'waiting'
+      save_shard(number - 1, row)
+    end
+    shards = number
+  end
+  set('shards_total', shards, 'shards_done', 0, 'next_shard', math.min(window, shards), 'running_shards', 0)
+  return shards
+end
+
 local function forget_all_shards()
   for _, shard in ipairs(redis.call('HKEYS', SHARDS)) do forget(shard) end
 end

@@ -26,21 +26,12 @@ for _, number in ipairs(cjson.decode(ARGV[4])) do
 end
 forget_all_shards()
 redis.call('DEL', SHARDS, STAGES, CANCEL)
-local window, rq_ids, shards = tonumber(ARGV[6]), cjson.decode(ARGV[7]), 0
-for number, row in ipairs(cjson.decode(ARGV[5])) do
-  if number <= window then
-    hand_to_rq(number - 1, row, rq_ids[number])
-  else
-    row.state = 'waiting'
-    save_shard(number - 1, row)
-  end
-  shards = shards + 1
-end
+local rq_ids = cjson.decode(ARGV[7])
+local shards = plan(cjson.decode(ARGV[5]), tonumber(ARGV[6]), rq_ids)
 local attempt = redis.call('HINCRBY', JOB, 'attempt', 1)
 local finished = count('documents_done') + count('documents_failed')
 redis.call('HDEL', JOB, 'started_at', 'ended_at', 'stop_asked_at', 'stop_asked_by', 'stopped_at', 'stop_how', 'stop_forced')
-set('error', '', 'percent', 0, 'work', finished * 1000, 'current_step', finished, 'shards_total', shards,
-    'shards_done', 0, 'next_shard', math.min(window, shards), 'running_shards', 0, 'committing', '0',
+set('error', '', 'percent', 0, 'work', finished * 1000, 'current_step', finished, 'committing', '0',
     'stage', '', 'step_description', 'Waiting for a worker')
 if shards == 0 then
   -- Every document is ready and only the publish is left to do.

@@ -15,19 +15,9 @@ for number, row in ipairs(cjson.decode(ARGV[3])) do
   redis.call('HSET', DOCUMENTS, number - 1, cjson.encode(row))
   total = total + 1
 end
-local window, rq_ids, shards = tonumber(ARGV[5]), cjson.decode(ARGV[6]), 0
-for number, row in ipairs(cjson.decode(ARGV[4])) do
-  if number <= window then
-    hand_to_rq(number - 1, row, rq_ids[number])
-  else
-    row.state = 'waiting'
-    save_shard(number - 1, row)
-  end
-  shards = shards + 1
-end
+plan(cjson.decode(ARGV[4]), tonumber(ARGV[5]), cjson.decode(ARGV[6]))
 set('id', ID, 'created_at', stamp(NOW), 'attempt', 1, 'percent', 0, 'current_step', 0, 'total_steps', total + 1,
     'documents_total', total, 'documents_done', 0, 'documents_failed', 0, 'documents_cached', 0, 'chunks', 0,
-    'shards_total', shards, 'shards_done', 0, 'next_shard', math.min(window, shards), 'running_shards', 0,
     'stage', '', 'step_description', 'Waiting for a worker', 'worker', '', 'error', '', 'snapshot', '', 'work', 0)
 redis.call('ZADD', JOBS, stamp(NOW), ID)
 move('queued')
