@@ -111,8 +111,15 @@ def allowed_folder(settings: Settings, folder: Path) -> Path:
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """The regular files below a folder, sorted; hidden ones and links are left out."""
-    for root, folders, names in os.walk(folder):
+    """The regular files below a folder, sorted; hidden ones and links are left out.
+
+    Raises SubmissionRefused when a folder in it cannot be read: nothing is left out in silence.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise SubmissionRefused(reason=f"the folder {error.filename} cannot be read; ask for access to it or move it")
+
+    for root, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(root, name)

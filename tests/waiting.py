@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_until(condition: Callable[[], T], *, timeout_s: float = 20.0, what: str = "the condition") -> T:
+def wait_until(condition: Callable[[], T | None], *, timeout_s: float = 20.0, what: str = "the condition") -> T:
     """Poll until the condition gives something true; that. Fails the test when the time is over."""
     until = time.monotonic() + timeout_s
     while True:
