@@ -79,10 +79,10 @@ def prepare(bench: Stack, sizes: Sizes) -> list[Work]:
     """The documents; each kind is run once to its end, to learn how long that takes."""
     book, scan, small = (bench.documents / name for name in ("book", "report", "small"))
     book.mkdir()
-    text = corpus.markdown(random.Random("book"), sizes.characters)  # noqa: S311 - the same document each time
+    text = corpus.markdown(random.Random("book"), sizes.characters)
     (book / "book.md").write_text(text, "utf-8")
     scan.mkdir()
-    corpus.write_pdf(scan / "report.pdf", random.Random("report"), sizes.pages)  # noqa: S311 - the same, too
+    corpus.write_pdf(scan / "report.pdf", random.Random("report"), sizes.pages)
     corpus.write_markdown(small, sizes.small)
     works = []
     for name, folder in (
@@ -99,7 +99,7 @@ def prepare(bench: Stack, sizes: Sizes) -> list[Work]:
 
 def at_checkpoints(bench: Stack, work: Work, samples: int) -> Figures:
     """Cancels at random moments of the work."""
-    chance = random.Random(work.name)  # noqa: S311 - the same moments each time
+    chance = random.Random(work.name)
     values: list[float] = []
     while len(values) < samples:
         job = start(bench, work.folder)
@@ -145,7 +145,7 @@ def stopped_by_rq(bench: Stack, work: Work, samples: int) -> Figures:
     worker = bench.start_plain_worker(QUEUE)
     queue = Queue(QUEUE, connection=bench.ledger.redis)
     path = next(work.folder.iterdir())
-    chance = random.Random(work.name)  # noqa: S311 - the same moments each time
+    chance = random.Random(work.name)
     values = []
     for number in range(samples):
         watch(lambda: bench.idle(plain=True), what="an idle RQ worker", every_s=0.01)
@@ -191,11 +191,11 @@ def sections(sizes: Sizes) -> Sequence[str]:
     rows.append(row(f"No checkpoint: killed after the grace of {sizes.grace_s:g} s", killed, peer))
     rows.append(row("RQ's `send_stop_job_command`, plain `rq worker`", peer, peer))
     return [
-        f"From the call of `control.cancel` until a reader of Redis sees the job canceled, on {WORKERS} workers with "
-        "wordllama, at random moments of the work. The peer is RQ's stop command to a plain `rq worker` that embeds the "
-        "same Markdown document: it kills the work horse wherever it is, so it is compared for its time alone; ours "
-        "stops between two batches, has removed its staging folder by then (checked each time) and keeps what was "
-        "finished for a retry.",
+        f"From the call of `control.cancel` until a reader of Redis sees the job canceled, on {WORKERS} workers "
+        "with wordllama, at random moments of the work. The peer is RQ's stop command to a plain `rq worker` that "
+        "embeds the same Markdown document: it kills the work horse wherever it is, so it is compared for its time "
+        "alone; ours stops between two batches, has removed its staging folder by then (checked each time) and keeps "
+        "what was finished for a retry.",
         report.table(["Cancel", "samples", "median", "p95", "min .. max", "time, peer = 1x"], rows),
         report.aim("p95 under 1 s at checkpoints", every.p95 < AIM_S),
         report.machine("rq", "redis", "llama-index-core", "pypdfium2", "wordllama"),

@@ -1,4 +1,4 @@
-"""Documents to measure with, the same on every machine: sentences of Python's own language reference, shuffled by a seed.
+"""Documents to measure with, the same each time: sentences of Python's own language reference, shuffled by a seed.
 
 The text is what `pydoc_data.topics` of the running Python holds, so that words, their frequencies and their
 punctuation are those of real prose, and nothing has to be downloaded or committed.
@@ -63,7 +63,7 @@ def write_markdown(folder: Path, count: int, *, least: int = 3_000, most: int = 
     folder.mkdir(parents=True, exist_ok=True)
     size = 0
     for number in range(count):
-        chance = random.Random(f"markdown {number}")  # noqa: S311 - the same documents each time
+        chance = random.Random(f"markdown {number}")
         text = markdown(chance, int(least * (most / least) ** chance.random()))
         size += (folder / f"document-{number:04d}.md").write_bytes(text.encode())
     return size
@@ -74,7 +74,7 @@ def write_pdfs(folder: Path, count: int, *, pages: tuple[int, int] = (2, 20)) ->
     folder.mkdir(parents=True, exist_ok=True)
     made = 0
     for number in range(count):
-        chance = random.Random(f"pdf {number}")  # noqa: S311 - the same documents each time
+        chance = random.Random(f"pdf {number}")
         made += write_pdf(folder / f"report-{number:03d}.pdf", chance, chance.randint(*pages))
     return made
 

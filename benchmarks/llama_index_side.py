@@ -1,13 +1,14 @@
 """The peer of benchmarks.ingest, a program of its own: LlamaIndex's reader, pipeline and stored index, as documented.
 
-Reads one JSON request a line and answers with one line each; imports, model loading and a first small run are
-over before it says that it is ready. Finds the peer's packages through PYTHONPATH.
+Reads one JSON request a line and answers with one line each. It times a run from the first file read to the
+index on disk; imports and the model are there before, and whoever asks lets a small run go first.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import sys
@@ -27,6 +28,7 @@ from tasks.ingest.embed import WordLlamaEmbedding
 from tasks.recipe import Recipe
 from tasks.submitting import files_below
 
+Made = tuple[int, list[BaseNode]]  # files read, and the nodes made of them
 OVERLAP = 10  # a chunk's overlap is its size by this, as in our default recipe
 
 
@@ -55,7 +57,7 @@ def splitter(tokens: int) -> SentenceSplitter:
     return SentenceSplitter(chunk_size=tokens, chunk_overlap=tokens // OVERLAP)
 
 
-def simple_index(request: Request, pipeline: IngestionPipeline, model: WordLlamaEmbedding) -> tuple[int, list[BaseNode]]:
+def simple_index(request: Request, pipeline: IngestionPipeline, model: WordLlamaEmbedding) -> Made:
     """The vector index that LlamaIndex keeps by itself, persisted as JSON."""
     documents = SimpleDirectoryReader(request.folder, recursive=True).load_data()
     nodes = list(pipeline.run(documents=documents))
@@ -65,7 +67,7 @@ def simple_index(request: Request, pipeline: IngestionPipeline, model: WordLlama
     return len({document.metadata["file_path"] for document in documents}), nodes
 
 
-def lancedb_index(request: Request, pipeline: IngestionPipeline, model: WordLlamaEmbedding) -> tuple[int, list[BaseNode]]:
+def lancedb_index(request: Request, pipeline: IngestionPipeline, model: WordLlamaEmbedding) -> Made:
     """LlamaIndex's LanceDB vector store, filled by the pipeline."""
     from llama_index.vector_stores.lancedb import LanceDBVectorStore
 
@@ -75,7 +77,7 @@ def lancedb_index(request: Request, pipeline: IngestionPipeline, model: WordLlam
     return len({document.metadata["file_path"] for document in documents}), nodes
 
 
-KINDS: dict[str, Callable[[Request, IngestionPipeline, WordLlamaEmbedding], tuple[int, list[BaseNode]]]] = {
+KINDS: dict[str, Callable[[Request, IngestionPipeline, WordLlamaEmbedding], Made]] = {
     "simple": simple_index,
     "lancedb": lancedb_index,
 }
@@ -140,6 +142,7 @@ def calibrate(folder: Path, target: int) -> dict[str, int]:
 
 
 def main() -> None:
+    logging.getLogger().addHandler(logging.NullHandler())  # so that no library sets logging up
     answers = sys.stdout
     with contextlib.redirect_stdout(sys.stderr):  # libraries print
         model: WordLlamaEmbedding | None = None

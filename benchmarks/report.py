@@ -72,7 +72,7 @@ def machine(*packages: str) -> str:
     kernel = platform.release().partition("-")[0]
     libraries = ", ".join(f"{name} {version(name)}" for name in packages)
     return (
-        f"Measured on {datetime.now(UTC):%Y-%m-%d}: {_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB of memory, "
+        f"Measured on {datetime.now(UTC):%Y-%m-%d}: {_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB memory, "
         f"{platform.system()} {kernel}, Python {platform.python_version()}, {server.path.name} "
         f"{'.'.join(map(str, server.version))}, {libraries}."
     )

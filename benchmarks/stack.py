@@ -34,7 +34,7 @@ class Late(Exception):
     """What a measurement waited for did not happen; the figures would mean nothing."""
 
 
-def watch(condition: Callable[[], T], *, what: str, timeout_s: float = START_S, every_s: float = WATCH_S) -> T:
+def watch(condition: Callable[[], T | None], *, what: str, timeout_s: float = START_S, every_s: float = WATCH_S) -> T:
     """Look until the condition gives something true; that. Raises Late."""
     until = time.monotonic() + timeout_s
     while not (found := condition()):

@@ -148,9 +148,10 @@ def buttons(row: JobRow) -> None:
         if allows(row.state, Action.FORCE_STOP):
             st.button("Force stop", icon=":material/dangerous:", on_click=ask, args=(Action.FORCE_STOP,))
         if allows(row.state, Action.RETRY):
-            if row.documents_failed and row.documents_failed < row.documents_total:
+            # What a cancel kept from being done is retried by itself just as what failed.
+            if 0 < row.documents_done < row.documents_total:
                 st.button(
-                    "Retry failed",
+                    "Retry unfinished" if row.state is State.CANCELED else "Retry failed",
                     type="primary",
                     icon=":material/replay:",
                     on_click=perform,

@@ -45,10 +45,12 @@ DOCUMENT_BADGES: dict[DocumentState, Badge] = {
 
 
 def duration(seconds: float | None) -> str:
-    """A length of time in its two leading units: '0.4 s', '12 s', '3 min 05 s', '2 h 04 min', '3 d 4 h'."""
+    """A length of time in its two leading units: '45 ms', '0.4 s', '12 s', '3 min 05 s', '2 h 04 min', '3 d 4 h'."""
     if seconds is None or not math.isfinite(seconds):
         return NOTHING
     seconds = max(0.0, seconds)
+    if 0 < seconds < 0.0995:
+        return f"{max(1, round(seconds * 1000))} ms"
     if seconds < 0.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)

@@ -91,7 +91,7 @@ class Pool:
         """Run until told to stop; the exit code."""
         connect(self.settings).close()  # a sentence now rather than n of them from the workers
         preload()
-        run.embedder(self.settings)
+        run.warm(self.settings)
         # lancedb is imported and not used here, which is the case that its warning at each fork does not mean.
         warnings.filterwarnings("ignore", message="lancedb fork support", category=RuntimeWarning)
         gc.collect()

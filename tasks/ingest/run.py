@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from llama_index.core.embeddings import BaseEmbedding
+from llama_index.core.schema import Document
 
 from tasks import settings as settings_of
 from tasks.errors import (
@@ -68,6 +69,20 @@ draining = threading.Event()  # set by the work horse's SIGUSR1: hand back at th
 def embedder(settings: Settings) -> BaseEmbedding:
     """The embedder of the settings, loaded once; a worker's parent loads it before it forks."""
     return embed.load_embedder(settings)
+
+
+def warm(settings: Settings) -> None:
+    """Load in a worker's parent what every work horse would load anew; starts no thread. Raises EmbedderUnusable."""
+    embedder(settings)
+    # The tokenizer and the sentence model of SentenceSplitter, which it loads for its first long text.
+    text = "One sentence, a second one after it. " * 50
+    split.split([Document(text=text)], Recipe(splitter="sentence", chunk_size=100, chunk_overlap=10))
+
+
+@lru_cache(maxsize=1)
+def fingerprint(settings: Settings) -> str:
+    """The fingerprint of the embedder; kept, for it reads the metadata of an installed package."""
+    return settings.embedder_fingerprint
 
 
 def run_shard(job_id: str, shard: str, rq_id: str) -> str:
@@ -152,14 +167,15 @@ def _ingest(
     """One document through save, load, split and embed: its chunks, its hash, and whether it was known."""
     try:
         reporter.stage("save", f"Saving {document.name}")
+        reporter.check()  # the first one tells at once who works on what, before a slow step does
         sha256 = _save(settings, document)
         shelf = Artifacts(settings.data, recipe.fingerprint)
         known = shelf.get(sha256)
         if known is not None:
             return known.num_rows, sha256, True
-        if recipe.embedder != settings.embedder_fingerprint:
+        if recipe.embedder != fingerprint(settings):
             raise DocumentFailed(
-                reason=f"This worker embeds with {settings.embedder_fingerprint} and the job asks for "
+                reason=f"This worker embeds with {fingerprint(settings)} and the job asks for "
                 f"{recipe.embedder}; start the workers with the same INGESTBOARD_EMBEDDER as the dashboard."
             )
         return _make(settings, reporter, shelf, recipe, document, sha256), sha256, False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,11 +25,12 @@ from tasks.ledger.records import (
     text,
     whole,
 )
-from tasks.ledger.states import STAGES, State
+from tasks.ledger.states import STAGES, DocumentState, State
 
 ALIVE_S = 20.0
 POOL_ALIVE_S = 15.0
 SCAN = 500
+ENDED = frozenset({DocumentState.COMPLETED, DocumentState.FAILED})
 
 
 def job(ledger: Ledger, job_id: str) -> JobRow:
@@ -40,9 +42,14 @@ def job(ledger: Ledger, job_id: str) -> JobRow:
 
 
 def documents(ledger: Ledger, job_id: str) -> list[DocumentRow]:
-    """The documents of a job, in the order they were submitted."""
-    found = ledger.redis.hgetall(keys.documents(job_id))
+    """The documents of a job, in the order they were submitted. What a canceled job did not get to is canceled."""
+    with ledger.redis.pipeline(transaction=True) as pipe:
+        pipe.hget(keys.job(job_id), "state")
+        pipe.hgetall(keys.documents(job_id))
+        state, found = pipe.execute()
     rows = [store.document_row(whole(index), raw) for index, raw in found.items()]
+    if text(state) == State.CANCELED:
+        rows = [row if row.state in ENDED else replace(row, state=DocumentState.CANCELED) for row in rows]
     return sorted(rows, key=lambda row: row.number)
 
 

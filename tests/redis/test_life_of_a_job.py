@@ -115,6 +115,7 @@ def test_a_queued_job_is_canceled_at_once_and_leaves_the_queue(ledger: Ledger) -
     stop = monitor.job(ledger, job_id).stop
     assert stop is not None
     assert (stop.asked_by, stop.how) == ("bo", "before it started")
+    assert {row.state for row in monitor.documents(ledger, job_id)} == {DocumentState.CANCELED}
 
 
 def test_a_running_job_stops_at_its_next_checkpoint(ledger: Ledger) -> None:
