@@ -1,6 +1,6 @@
 """Cancel to canceled: from the call that a click makes until a reader sees the job canceled, with real work in hand.
 
-Work is canceled at random moments of loading, splitting, embedding and publishing. RQ's own stop command, which
+Work is canceled at random moments of loading, splitting and embedding. RQ's own stop command, which
 kills the work horse at once, is measured on a plain worker with the same document, for the time alone.
 """
 
@@ -168,7 +168,7 @@ def row(name: str, figures: Figures, peer: Figures) -> list[str]:
         milliseconds(figures.median),
         milliseconds(figures.p95),
         f"{milliseconds(figures.low)} .. {milliseconds(figures.high)}",
-        f"{figures.median / peer.median:.1f}x",
+        f"{figures.median / peer.median:.2g}x",
     ]
 
 

@@ -91,6 +91,26 @@ def test_polling_ends_when_the_job_does(page: Page, tmp_path: Path) -> None:
     assert (frames.sent, frames.received) == before
 
 
+def test_a_board_that_nobody_uses_stops_polling_and_resumes(chromium: Browser, tmp_path: Path) -> None:
+    product = Up(tmp_path / "data", INGESTBOARD_IDLE_MINUTES="0.05")
+    try:
+        product.ready()
+        page = chromium.new_page(base_url=product.address)
+        frames = Frames(page)
+        page.goto("/")
+        expect(page.get_by_text("Paused because nobody has used this page")).to_be_visible(timeout=30_000)
+        page.wait_for_timeout(2_000)  # the run that takes the timer away
+        before = (frames.sent, frames.received)
+        page.wait_for_timeout(6_000)  # longer than the slowest pace
+        assert (frames.sent, frames.received) == before
+        page.get_by_role("button", name="Resume").click()
+        expect(page.get_by_text("Paused because nobody has used this page")).to_have_count(0)
+        assert frames.received > before[1]
+        page.close()
+    finally:
+        product.kill()
+
+
 def test_a_job_page_can_be_opened_by_its_link_alone(page: Page, chromium: Browser, tmp_path: Path) -> None:
     note = tmp_path / "linked.txt"
     note.write_text("A short note about links.")
