@@ -162,13 +162,14 @@ def stopped_by_rq(bench: Stack, work: Work, samples: int) -> Figures:
 
 
 def row(name: str, figures: Figures, peer: Figures) -> list[str]:
+    ratio = figures.median / peer.median
     return [
         name,
         str(len(figures.values)),
         milliseconds(figures.median),
         milliseconds(figures.p95),
         f"{milliseconds(figures.low)} .. {milliseconds(figures.high)}",
-        f"{figures.median / peer.median:.2g}x",
+        f"{ratio:.1f}x" if ratio >= 1 else f"{ratio:.2f}x",
     ]
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 
-from tasks.errors import CollectionBusy
-from tasks.ledger import Ledger, control, locks
+from tasks import kinds
+from tasks.errors import CollectionBusy, IngestboardError
+from tasks.ledger import Ledger, control, locks, store
 from tasks.settings import Settings
 from tasks.snapshots.rows import CollectionRow, SnapshotRow
 from tasks.snapshots.shelf import Shelf
@@ -24,12 +25,37 @@ def snapshots(settings: Settings, name: str) -> list[SnapshotRow]:
 
 
 def roll_back(ledger: Ledger, name: str, version: str, *, by: str) -> SnapshotRow:
-    """Make an older (or newer) snapshot the current one. Searches from here on read it.
+    """Make an older (or newer) snapshot the current one, as a job on the board. Searches from here on read it.
 
+    It is done by the caller at once and needs no worker; a worker ends it if the caller dies on the way.
     Raises CollectionNotFound, SnapshotNotFound or CollectionBusy.
     """
     shelf = Shelf(ledger.settings.data)
     shelf.manifest(name, version)
+    arguments = kinds.RollBackArguments(version=version)
+    job = control.request(
+        ledger,
+        kind=kinds.ROLL_BACK.name,
+        collection=name,
+        arguments=arguments.model_dump_json(),
+        owner=by,
+        title=f"Roll {name} back to {version}",
+        deliver=False,
+    ).job
+    claim = store.claim(ledger, job, store.PUBLISH, store.delivery_of(ledger, job, store.PUBLISH), f"for {by}")
+    if claim is None:
+        raise CollectionBusy(name=name)
+    try:
+        done = move(ledger, shelf, name, version)
+    except IngestboardError as error:
+        store.close(ledger, job, claim.attempt, error=str(error))
+        raise
+    store.close(ledger, job, claim.attempt, snapshot=version, done=done)
+    return shelf.row(name, version)
+
+
+def move(ledger: Ledger, shelf: Shelf, name: str, version: str) -> str:
+    """Move the pointer under the publish lock; what was done, in a sentence."""
     until = time.monotonic() + LOCK_WAIT_S
     while (lock := locks.acquire(ledger, name)) is None:
         if time.monotonic() > until:
@@ -40,5 +66,4 @@ def roll_back(ledger: Ledger, name: str, version: str, *, by: str) -> SnapshotRo
         shelf.move_current(name, version)
     finally:
         lock.release()
-    control.record(ledger, "roll back", name, by=by, result=f"{name} was moved from {before} to {version}.")
-    return next(row for row in shelf.snapshots(name) if row.version == version)
+    return f"{name} was moved from {before} to {version}."

@@ -40,7 +40,9 @@ class Uploads:
             try:
                 digest, size = self._copy(stream, temporary, max_bytes, name)
                 final = self.folder / digest
-                if not final.exists():
+                if final.exists():
+                    os.utime(final)  # in use again: whoever cleans by age leaves it
+                else:
                     os.replace(temporary, final)
                     _sync_folder(self.folder)
             finally:

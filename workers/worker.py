@@ -21,7 +21,7 @@ from rq.serializers import JSONSerializer
 
 from tasks.errors import Fenced
 from tasks.ingest import publish, run
-from tasks.ledger import Ledger, keys, locks, monitor, queues, store
+from tasks.ledger import Ledger, control, keys, locks, monitor, queues, store
 from tasks.ledger.records import number, text
 from tasks.snapshots.shelf import Shelf
 from workers.process import die_with_parent
@@ -248,7 +248,7 @@ def recover(
     Raises Fenced when another attempt owns the shard by now.
     """
     job = monitor.job(ledger, job_id)
-    if shard == store.PUBLISH:
+    if shard == store.PUBLISH and job.kind == control.INGEST:
         locks.free(ledger, job.collection, locks.holder(job_id, attempt))
         shelf = Shelf(ledger.settings.data)
         row = publish.committed(shelf, job, monitor.published_attempt(ledger, job_id))

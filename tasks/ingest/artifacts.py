@@ -59,7 +59,10 @@ class Artifacts:
         """The artifact, mapped from its file; None when there is none. One that is damaged is removed."""
         path = self.path(sha256)
         try:
-            return _read(path, self.recipe)
+            found = _read(path, self.recipe)
+            with suppress(OSError):
+                os.utime(path)  # in use again: whoever cleans by age leaves it
+            return found
         except FileNotFoundError:
             return None
         except (pa.ArrowInvalid, pa.ArrowKeyError, pa.ArrowNotImplementedError, pa.ArrowSerializationError):

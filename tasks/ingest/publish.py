@@ -11,8 +11,9 @@ import time
 from collections.abc import Iterator
 
 from tasks.errors import BaseMoved, Canceled, CollectionBusy, IngestboardError, Stopping
+from tasks.ingest import kinds
 from tasks.ingest.artifacts import Artifacts
-from tasks.ledger import Ledger, locks, monitor, store
+from tasks.ledger import Ledger, control, locks, monitor, store
 from tasks.ledger.records import DocumentRow, JobRow
 from tasks.ledger.states import DocumentState
 from tasks.recipe import Recipe
@@ -39,10 +40,13 @@ class ArtifactMissing(IngestboardError):
 
 
 def publish(ledger: Ledger, reporter: store.Reporter) -> None:
-    """Publish what the job's shards made and close the job."""
+    """The last step of a job: publish what its shards made, or do what its kind does; and close it."""
     claim = reporter.claim
     job = monitor.job(ledger, claim.job)
     shelf = Shelf(ledger.settings.data)
+    if job.kind != control.INGEST:
+        _do(ledger, reporter, job, shelf)
+        return
     published_before = monitor.published_attempt(ledger, claim.job)
     try:
         row = committed(shelf, job, published_before) or _publish(ledger, reporter, shelf, job, published_before)
@@ -61,6 +65,21 @@ def publish(ledger: Ledger, reporter: store.Reporter) -> None:
         store.close(ledger, job.id, claim.attempt, error=sentence)
         return
     store.close(ledger, job.id, claim.attempt, snapshot=row.version if row else job.snapshot)
+
+
+def _do(ledger: Ledger, reporter: store.Reporter, job: JobRow, shelf: Shelf) -> None:
+    try:
+        done = kinds.run(kinds.Work(ledger, reporter, job, shelf))
+    except Stopping:
+        raise
+    except IngestboardError as error:
+        store.close(ledger, job.id, reporter.claim.attempt, error=str(error))
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        sentence = f"It could not read or write its files ({reason}); free space or check DATA, then retry."
+        store.close(ledger, job.id, reporter.claim.attempt, error=sentence)
+    else:
+        store.close(ledger, job.id, reporter.claim.attempt, done=done)
 
 
 def committed(shelf: Shelf, job: JobRow, published_before: int) -> SnapshotRow | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import redis
@@ -29,6 +29,7 @@ from tasks.settings import QUEUES
 
 AUDIT_KEPT = 100_000
 COLLECTION_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
+INGEST = "ingest"
 SHARD_DOCUMENTS = 16
 SHARD_BYTES = 32 * 1024 * 1024
 
@@ -77,19 +78,14 @@ def submit(
             "hold; submit them in parts"
         )
     unique = _unique_names(documents)
-    shards = cut([document.size_bytes for document in unique], list(range(len(unique))))
-    window = _window(ledger)
-    rq_ids = [store.new_rq_id() for _ in shards[:window]]
-    job_id = secrets.token_hex(6)
     by = owner or "someone"
     fields = {
         "title": title or _title(unique),
         "collection": collection,
         "owner": by,
-        "kind": "ingest",
+        "kind": INGEST,
         "priority": priority,
         "recipe": recipe.model_dump_json(),
-        "window": window,
     }
     rows = [
         {
@@ -101,11 +97,67 @@ def submit(
         }
         for document in unique
     ]
+    shards = cut([document.size_bytes for document in unique], list(range(len(unique))))
+    job_id, created = _create(ledger, fields, rows, shards, token)
+    if not created:
+        return Receipt(job_id, "submit", State.QUEUED, f"These documents were submitted already, as job {job_id}.")
+    sentence = f"Job {job_id} was submitted: {_counted(len(unique), 'document')} for {collection}."
+    record(ledger, "submit", job_id, by=by, result=sentence)
+    return Receipt(job_id, "submit", State.QUEUED, sentence)
+
+
+def request(
+    ledger: Ledger,
+    *,
+    kind: str,
+    collection: str,
+    arguments: str,
+    owner: str,
+    title: str,
+    priority: str = "high",
+    token: str = "",
+    deliver: bool = True,
+) -> Receipt:
+    """Make a job without documents, such as an export: its kind's last step is all it does.
+
+    `arguments` is JSON that the kind has checked. `deliver=False` leaves the work to the caller, who claims it at
+    once; if the caller dies, the janitor gives it to a worker.
+    """
+    if collection and not COLLECTION_NAME.fullmatch(collection):
+        raise CollectionNameRefused(name=collection)
+    by = owner or "someone"
+    fields = {
+        "title": title,
+        "collection": collection,
+        "owner": by,
+        "kind": kind,
+        "priority": priority,
+        "arguments": arguments,
+    }
+    job_id, created = _create(ledger, fields, [], [], token, deliver=deliver)
+    sentence = f"Job {job_id} was submitted: {title}." if created else f"This was submitted already, as job {job_id}."
+    if created:
+        record(ledger, kind, job_id, by=by, result=sentence)
+    return Receipt(job_id, "submit", State.QUEUED, sentence)
+
+
+def _create(
+    ledger: Ledger,
+    fields: dict[str, str],
+    rows: Sequence[Mapping[str, object]],
+    shards: list[list[int]],
+    token: str,
+    *,
+    deliver: bool = True,
+) -> tuple[str, bool]:
+    """Write a job and hand its first shards to RQ: its id, and whether it is new."""
+    window = _window(ledger)
+    rq_ids = [store.new_rq_id() for _ in range(max(1, min(window, len(shards))))]
     outcome, job_id = ledger.transition(
         "submit",
-        job_id,
-        json.dumps(fields),
-        json.dumps(rows),
+        secrets.token_hex(6),
+        json.dumps({**fields, "window": str(window)}),
+        json.dumps(list(rows)),
         json.dumps([{"documents": numbers} for numbers in shards]),
         window,
         json.dumps(rq_ids),
@@ -113,12 +165,13 @@ def submit(
         extra=(keys.submission(token or "-"),),
     )
     if outcome == "known":
-        return Receipt(job_id, "submit", State.QUEUED, f"These documents were submitted already, as job {job_id}.")
+        return job_id, False
     # From here on the job is accepted: what fails to reach RQ now is handed over again by the janitor.
-    _deliver(ledger, [store.Delivery(job_id, str(at), rq_id) for at, rq_id in enumerate(rq_ids)], priority)
-    sentence = f"Job {job_id} was submitted: {_counted(len(unique), 'document')} for {collection}."
-    record(ledger, "submit", job_id, by=by, result=sentence)
-    return Receipt(job_id, "submit", State.QUEUED, sentence)
+    names = [str(at) for at in range(len(shards))] or [store.PUBLISH]
+    deliveries = [store.Delivery(job_id, name, rq_id) for name, rq_id in zip(names, rq_ids, strict=False)]
+    if deliver:
+        _deliver(ledger, deliveries, fields["priority"])
+    return job_id, True
 
 
 def cancel(ledger: Ledger, job_id: str, *, by: str, force: bool = False) -> Receipt:

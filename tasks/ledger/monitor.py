@@ -69,14 +69,15 @@ def events(ledger: Ledger, job_id: str) -> list[EventRow]:
 
 def stages(ledger: Ledger, job_id: str) -> list[StageRow]:
     """The stages that a job has been in, in their order."""
-    found = ledger.redis.hgetall(keys.stages(job_id))
+    found = {text(name): number(value) for name, value in ledger.redis.hgetall(keys.stages(job_id)).items()}
     rows = []
-    for stage in STAGES:
-        first = moment(found.get(f"{stage}:first".encode()))
-        last = moment(found.get(f"{stage}:last".encode()))
+    for name in sorted({field.rpartition(":")[0] for field in found}):
+        first, last = moment(found.get(f"{name}:first")), moment(found.get(f"{name}:last"))
         if first is not None and last is not None:
-            rows.append(StageRow(stage, first, last, number(found.get(f"{stage}:work".encode()))))
-    return rows
+            rows.append(StageRow(name, first, last, found.get(f"{name}:work", 0.0)))
+    # Ingestion has its order; other kinds go by when they entered a stage.
+    order = {stage: at for at, stage in enumerate(STAGES)}
+    return sorted(rows, key=lambda row: (order.get(row.stage, len(order)), row.started_at))
 
 
 def published_attempt(ledger: Ledger, job_id: str) -> int:

@@ -85,6 +85,7 @@ class JobRow:
     snapshot: str
     revision: int
     recipe: str = ""  # JSON of tasks.recipe.Recipe
+    arguments: str = ""  # JSON of what a job that is no ingest was asked, checked by its kind
     stop: StopReceipt | None = None
 
     @property
@@ -228,6 +229,7 @@ def job_row(job_id: str, fields: Mapping[Any, Any], stop: StopReceipt | None = N
         snapshot=text(get("snapshot")),
         revision=whole(get("revision")),
         recipe=text(get("recipe")),
+        arguments=text(get("arguments")),
         stop=stop or _stop_of(fields),
     )
 

@@ -136,9 +136,9 @@ def settle(
     return Delivery(job_id, reply[1], reply[2]) if reply[0] == "enqueue" else None
 
 
-def close(ledger: Ledger, job_id: str, attempt: int, *, snapshot: str = "", error: str = "") -> str:
-    """End a job after its publish; the final state. Raises Fenced."""
-    reply = ledger.transition("close", job_id, attempt, snapshot, error)
+def close(ledger: Ledger, job_id: str, attempt: int, *, snapshot: str = "", error: str = "", done: str = "") -> str:
+    """End a job after its last step; the final state. `done` says what a job that is no ingest did. Raises Fenced."""
+    reply = ledger.transition("close", job_id, attempt, snapshot, error, done)
     if reply[0] == "fenced":
         raise Fenced(job=job_id, attempt=attempt)
     return reply[1]

@@ -1,6 +1,6 @@
--- The publish ends: the job is completed, partial or failed.
+-- The last step of a job ends: it is completed, partial or failed.
 -- KEYS 1..18: see prelude.lua
--- ARGV 1 id, 2 attempt, 3 snapshot version or '', 4 error or ''
+-- ARGV 1 id, 2 attempt, 3 snapshot version or '', 4 error or '', 5 what was done, or '' for a publish
 -- Reply {'fenced'} or {'ok', state}
 local row = shard_row('publish')
 if not row or row.state ~= 'running' or tostring(row.attempt) ~= ARGV[2] then return {'fenced'} end
@@ -17,7 +17,10 @@ if redis.call('EXISTS', CANCEL) == 1 then
   if state == 'failed' then state = 'canceled' end
 end
 local failed = count('documents_failed')
-if state == 'completed' then
+if state == 'completed' and ARGV[5] ~= '' then
+  set('step_description', ARGV[5])
+  event('Completed: ' .. ARGV[5])
+elseif state == 'completed' then
   set('step_description', 'Published as ' .. ARGV[3])
   event('Completed: published as snapshot ' .. ARGV[3] .. '.')
 elseif state == 'partial' then

@@ -15,12 +15,17 @@ for number, row in ipairs(cjson.decode(ARGV[3])) do
   redis.call('HSET', DOCUMENTS, number - 1, cjson.encode(row))
   total = total + 1
 end
-plan(cjson.decode(ARGV[4]), tonumber(ARGV[5]), cjson.decode(ARGV[6]))
+local rq_ids = cjson.decode(ARGV[6])
+-- A job without documents, such as a roll back, has its last step only.
+if plan(cjson.decode(ARGV[4]), tonumber(ARGV[5]), rq_ids) == 0 then
+  hand_to_rq('publish', {tries = 0}, rq_ids[1])
+end
 set('id', ID, 'created_at', stamp(NOW), 'attempt', 1, 'percent', 0, 'current_step', 0, 'total_steps', total + 1,
     'documents_total', total, 'documents_done', 0, 'documents_failed', 0, 'documents_cached', 0, 'chunks', 0,
     'stage', '', 'step_description', 'Waiting for a worker', 'worker', '', 'error', '', 'snapshot', '', 'work', 0)
 redis.call('ZADD', JOBS, stamp(NOW), ID)
 move('queued')
-event('Submitted by ' .. fields.owner .. ': ' .. total .. (total == 1 and ' document' or ' documents') .. ' for ' .. fields.collection .. '.')
+local what = total > 0 and (total .. (total == 1 and ' document' or ' documents') .. ' for ') or (fields.kind .. ' of ')
+event('Submitted by ' .. fields.owner .. ': ' .. what .. fields.collection .. '.')
 touch()
 return {'created', ID}

@@ -1,0 +1,56 @@
+"""The kinds of job beside ingestion: their names, stages and arguments. Light, so that pages and commands can ask.
+
+What a kind does is a function in `tasks.ingest.kinds`, named here by its dotted name; a worker runs it as the
+last step of a job without documents. docs/adding-a-task.md shows how a new one is made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tasks.errors import SubmissionRefused
+
+
+class Arguments(BaseModel):
+    """What a job of a kind is asked; checked when it is submitted and again when it runs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RollBackArguments(Arguments):
+    version: str = Field(pattern=r"^\d{6,}$", description="the snapshot to make current")
+
+
+class CleanArguments(Arguments):
+    older_than_days: float = Field(default=30.0, ge=0, description="leave what was used within so many days")
+    most_bytes: int = Field(
+        default=0, ge=0, description="and go on by age until the caches hold at most this; 0: no limit"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of job. `stages` are what its page shows; `runs` is `module.function` below tasks.ingest.kinds."""
+
+    name: str
+    stages: tuple[str, ...]
+    arguments: type[Arguments]
+    runs: str
+    about: str
+
+    def check(self, raw: str) -> Arguments:
+        """The arguments from their JSON. Raises SubmissionRefused with the field's name."""
+        try:
+            return self.arguments.model_validate_json(raw or "{}")
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            field = ".".join(map(str, first["loc"])) or "arguments"
+            raise SubmissionRefused(reason=f"{self.name}: {field} {first['msg'].lower()}") from None
+
+
+ROLL_BACK = Kind("roll back", ("move",), RollBackArguments, "roll_back.run", "makes an older snapshot current")
+CLEAN = Kind("clean caches", ("look", "remove"), CleanArguments, "clean.run", "removes cached artifacts and uploads")
+
+KINDS = {kind.name: kind for kind in (ROLL_BACK, CLEAN)}

@@ -1,0 +1,93 @@
+"""Jobs that are no ingestion, on real workers: they run, fail with a sentence, and are checked before they start."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from tasks import catalog, kinds
+from tasks.errors import SnapshotNotFound, SubmissionRefused
+from tasks.ledger import State, control, monitor
+from tasks.ledger.records import JobRow
+from tasks.snapshots.shelf import Shelf
+from tests.acceptance.conftest import Stack
+
+pytestmark = pytest.mark.acceptance
+
+
+def asked(stack: Stack, kind: kinds.Kind, arguments: kinds.Arguments, collection: str = "") -> JobRow:
+    job = control.request(
+        stack.ledger,
+        kind=kind.name,
+        collection=collection,
+        arguments=arguments.model_dump_json(),
+        owner="ana",
+        title=kind.name,
+    ).job
+    return stack.ended(job)
+
+
+def two_versions(stack: Stack, collection: str) -> None:
+    for text in ("First edition.", "Second edition."):
+        assert stack.ended(stack.submit(text, collection=collection)).state is State.COMPLETED
+
+
+def test_a_roll_back_is_a_job_on_the_board(stack: Stack) -> None:
+    two_versions(stack, "rolled")
+    row = catalog.roll_back(stack.ledger, "rolled", "000001", by="bo")
+    assert (row.version, row.current) == ("000001", True)
+    (job, *_), _ = monitor.page(stack.ledger, collection="rolled")
+    assert (job.kind, job.state, job.owner, job.percent) == ("roll back", State.COMPLETED, "bo", 100.0)
+    assert job.step_description == "rolled was moved from 000002 to 000001."
+
+
+def test_a_worker_ends_the_roll_back_of_a_page_that_died(stack: Stack) -> None:
+    two_versions(stack, "handed-over")
+    job = asked(stack, kinds.ROLL_BACK, kinds.RollBackArguments(version="000001"), "handed-over")
+    assert job.state is State.COMPLETED
+    assert Shelf(stack.data).current("handed-over") == "000001"
+    assert [row.stage for row in monitor.stages(stack.ledger, job.id)] == ["move"]
+
+
+def test_a_roll_back_to_nowhere_is_refused_before_it_is_a_job(stack: Stack) -> None:
+    two_versions(stack, "nowhere")
+    before = monitor.page(stack.ledger)[1]
+    with pytest.raises(SnapshotNotFound):
+        catalog.roll_back(stack.ledger, "nowhere", "000009", by="bo")
+    assert monitor.page(stack.ledger)[1] == before
+
+
+def test_a_kind_that_cannot_do_it_fails_with_its_sentence(stack: Stack) -> None:
+    job = asked(stack, kinds.ROLL_BACK, kinds.RollBackArguments(version="000007"), "never-published")
+    assert job.state is State.FAILED
+    assert "has no snapshot 000007" in job.error
+
+
+def test_caches_are_cleaned_of_what_nobody_needs(stack: Stack) -> None:
+    stack.ended(stack.submit("Published and kept.", collection="kept"))
+    stack.ended(stack.submit("   ", collection="failed"))
+    long_ago = time.time() - 90 * 86_400
+    uploads = list((stack.data / "uploads").iterdir())
+    for path in [*uploads, *stack.data.glob("artifacts/*/*.arrow")]:
+        os.utime(path, (long_ago, long_ago))
+    job = asked(stack, kinds.CLEAN, kinds.CleanArguments(older_than_days=30))
+    assert job.state is State.COMPLETED, job.error
+    left = set((stack.data / "uploads").iterdir())
+    assert len(left) == len(uploads) - 1  # only the document that was never published
+    assert list(stack.data.glob("artifacts/*/*.arrow")) == []
+    assert stack.ended(stack.submit("Published and kept.", collection="kept")).state is State.COMPLETED
+
+
+def test_what_was_used_lately_is_never_cleaned(stack: Stack) -> None:
+    stack.ended(stack.submit("Fresh.", collection="fresh"))
+    kept = list(stack.data.glob("artifacts/*/*.arrow"))
+    asked(stack, kinds.CLEAN, kinds.CleanArguments(older_than_days=0, most_bytes=1))
+    assert list(stack.data.glob("artifacts/*/*.arrow")) == kept
+
+
+@pytest.mark.parametrize("raw", ['{"version": "../x"}', '{"version": "000001", "more": 1}', "{}", "not json"])
+def test_arguments_that_are_none_are_refused_with_a_sentence(raw: str) -> None:
+    with pytest.raises(SubmissionRefused, match="roll back"):
+        kinds.ROLL_BACK.check(raw)
