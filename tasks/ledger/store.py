@@ -25,7 +25,7 @@ PUBLISH = "publish"
 REPORT_INTERVAL_S = 0.1
 AWAY_INTERVAL_S = 1.0  # between reports while Redis is away
 PATIENCE_S = 60.0  # and then the work horse gives up
-Outcome = Literal["done", "canceled", "released", "lost"]
+Outcome = Literal["done", "canceled", "released", "yielded", "lost"]
 
 
 def new_rq_id() -> str:
@@ -162,6 +162,7 @@ class Reporter:
     claim: Claim
     draining: Callable[[], bool] = lambda: False
     _next: float = 0.0
+    waiting: int = 0  # jobs that waited for a worker at the last report
     finished: int = 0  # documents of this claim that have ended
     _fraction: float = 0.0
     _stage: str = ""
@@ -227,6 +228,7 @@ class Reporter:
             raise Fenced(job=self.claim.job, attempt=self.claim.attempt)
         if reply[0] == "cancel":
             raise Canceled(job=self.claim.job)
+        self.waiting = int(reply[2])
         self._next = due + REPORT_INTERVAL_S
         if self.draining() and not commit:
             raise HandedBack(job=self.claim.job)

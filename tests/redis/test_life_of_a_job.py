@@ -216,6 +216,27 @@ def test_work_that_is_handed_back_counts_as_no_try(ledger: Ledger) -> None:
     assert monitor.job(ledger, job_id).attempt == 1
 
 
+def test_a_shard_that_yields_goes_to_the_back_of_its_queue_and_the_job_stays_running(ledger: Ledger) -> None:
+    big = submitted(ledger, documents=new_documents(16))
+    claim = claimed(ledger, big)
+    reporter = store.Reporter(ledger, claim)
+    reporter.document(claim.documents[0].number, DocumentState.COMPLETED, chunks=1)
+    reporter.check(now=True)
+    assert reporter.waiting == 0
+    small = submitted(ledger)
+    reporter.check(now=True)
+    assert reporter.waiting == 1
+    delivery = store.settle(ledger, big, "0", claim.attempt, "yielded")
+    assert delivery is not None
+    queues.deliver(ledger, [delivery], "default")
+    waiting = [text(rq_id) for rq_id in ledger.redis.lrange(keys.rq_queue("default"), 0, -1)]
+    assert waiting.index(rq_id_of(ledger, small, "0")) < waiting.index(delivery.rq_id)
+    assert monitor.job(ledger, big).state is State.RUNNING
+    again = store.claim(ledger, big, "0", delivery.rq_id, "w2")
+    assert again is not None
+    assert len(again.documents) == len(claim.documents) - 1
+
+
 def test_failed_documents_are_retried_as_a_new_attempt(ledger: Ledger) -> None:
     job_id = submitted(ledger, 3)
     claim = run_to_publish(ledger, job_id, failing=[1])

@@ -5,7 +5,7 @@
 --              documents: [[number, {state, error, chunks, cached, seconds, sha256}], ...],
 --              stages: [[stage, seconds of work, seconds since it was entered first, since it was left last], ...], events: [text, ...]},
 --      6 '1': ask for the commit point; after it a cancel comes too late
--- Reply {'fenced'}, {'cancel'} or {'ok', number of shards of this job at work}
+-- Reply {'fenced'}, {'cancel'} or {'ok', number of shards of this job at work, number of jobs that wait for a worker}
 local shard = ARGV[2]
 local row = shard_row(shard)
 if not row or row.state ~= 'running' or tostring(row.attempt) ~= ARGV[3] then return {'fenced'} end
@@ -61,4 +61,4 @@ if urgent or ARGV[6] == '1' or NOW - (tonumber(get('touched_at')) or 0) >= 0.1 t
 
 if redis.call('EXISTS', CANCEL) == 1 then return {'cancel'} end
 if ARGV[6] == '1' then set('committing', '1') end
-return {'ok', count('running_shards')}
+return {'ok', count('running_shards'), redis.call('ZCARD', WAITING)}

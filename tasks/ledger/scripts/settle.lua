@@ -1,7 +1,8 @@
--- A shard leaves its worker: it is done, stopped for a cancel, handed back, or its worker died.
+-- A shard leaves its worker: it is done, stopped for a cancel, handed back at a shutdown, yielded to jobs that wait,
+-- or its worker died.
 -- Counted exactly once, because only the attempt that owns the shard may settle it.
 -- KEYS 1..18: see prelude.lua
--- ARGV 1 id, 2 shard, 3 attempt, 4 outcome: done | canceled | released | lost, 5 how it stopped or why it was lost,
+-- ARGV 1 id, 2 shard, 3 attempt, 4 outcome: done | canceled | released | yielded | lost, 5 how it stopped or why it was lost,
 --      6 RQ id for what is to be enqueued next, 7 tries allowed, 8 number of the document in hand when it was lost or '',
 --      9 seconds until a lost shard is tried again
 -- Reply {'fenced'}, {'none'} or {'enqueue', shard, RQ id}: hand that to RQ now
@@ -48,6 +49,14 @@ if outcome == 'canceled' or (canceled and outcome ~= 'done') or (canceled and ge
   if running <= 0 then close_canceled(ARGV[5] ~= '' and outcome ~= 'done' and ARGV[5] or 'at a checkpoint') end
   touch()
   return {'none'}
+end
+
+if outcome == 'yielded' then
+  -- To the back of its queue, so that the jobs that wait get their turn. The job stays running.
+  reopen(false, '')
+  hand_to_rq(shard, row, ARGV[6])
+  touch()
+  return {'enqueue', shard, ARGV[6]}
 end
 
 if outcome == 'released' then
