@@ -77,6 +77,15 @@ class SubmissionRefused(IngestboardError):
     sentence = "Nothing was submitted: {reason}."
 
 
+class SyncBraked(IngestboardError):
+    """A sync would remove more than the brake allows. Data: name, vanished, total, percent."""
+
+    sentence = (
+        "{vanished} of the {total} documents in {name} are not in the folder any more, more than {percent} percent; "
+        "nothing was removed. Check the folder, and say yes to removing them if that is right."
+    )
+
+
 class CollectionNameRefused(IngestboardError):
     """A collection name that is no safe folder name. Data: name."""
 
@@ -234,3 +243,16 @@ class FileUnreadable(IngestboardError):
     """A file named on the command line cannot be read. Data: path, reason."""
 
     sentence = "Nothing was submitted: {path} cannot be read ({reason})."
+
+
+# What the embedder and the reader of documents may meet.
+
+
+class EmbedderBusy(EmbedderFailed):
+    """The embedder may well answer later. Data: embedder, reason, limited, after_s (None when it did not say)."""
+
+
+class ReaderLost(IngestboardError):
+    """The process that read a document ended without a result. Data: what (a clause), remedy."""
+
+    sentence = "The file {what}; {remedy}."

@@ -68,6 +68,28 @@ class Settings(BaseSettings):
         default=SecretStr("{}"), description="JSON object of the embedder's arguments; never logged"
     )
     embed_batch: int = Field(default=32, ge=1, le=2048, description="texts in one call of the embedder")
+    embed_price: float = Field(
+        default=0.0, ge=0, description="price of a million tokens of the embedder, for estimates; 0 for none"
+    )
+    embed_retries: int = Field(
+        default=6, ge=0, le=50, description="times that a call of the embedder is tried again after a passing trouble"
+    )
+    embed_retry_max_s: float = Field(
+        default=60.0, gt=0, le=3600, description="longest wait before the embedder is tried again"
+    )
+    embed_requests_per_minute: int = Field(
+        default=0, ge=0, description="calls of the embedder a minute, over all workers; 0 for no limit"
+    )
+    embed_tokens_per_minute: int = Field(
+        default=0, ge=0, description="tokens sent to the embedder a minute, over all workers; 0 for no limit"
+    )
+    document_deadline_s: float = Field(
+        default=600.0, gt=0, description="time that reading one document may take before its reader is killed"
+    )
+    document_silence_s: float = Field(
+        default=120.0, gt=0, description="time without any progress after which a document's reader is killed"
+    )
+    document_memory_mb: int = Field(default=2048, ge=64, description="memory in MB that reading one document may take")
     cancel_grace_s: float = Field(
         default=10.0, ge=0.5, description="wait for a checkpoint before the work horse is killed"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO
 
 from tasks.errors import CollectionNameRefused, SubmissionRefused
@@ -14,9 +14,13 @@ from tasks.ledger.control import COLLECTION_NAME, NewDocument
 from tasks.ledger.records import Receipt
 from tasks.recipe import Recipe
 from tasks.settings import Settings
+from tasks.snapshots.shelf import Shelf
+from tasks.snapshots.syncing import vanished
 from tasks.uploads import Uploads
 
 NAME_BYTES = 255
+# Bidirectional controls (UAX #9) make "exe.pdf" out of "fdp.exe" on a page.
+DIRECTION_MARKS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def clean_name(name: str) -> str:
@@ -24,16 +28,19 @@ def clean_name(name: str) -> str:
 
     It is a label and never becomes a path.
     """
-    text = unicodedata.normalize("NFC", name.replace("\\", "/"))
-    text = "".join(char for char in text if unicodedata.category(char) not in ("Cc", "Cs", "Cn"))
-    parts = [part for part in PurePosixPath(text).parts if part not in ("/", "..", ".")]
-    cleaned = "/".join(parts).strip() or "unnamed"
+    text = "".join(
+        char
+        for char in name.replace("\\", "/")
+        if unicodedata.category(char) not in ("Cc", "Cs", "Cn") and char not in DIRECTION_MARKS
+    )
+    parts = [part.strip() for part in unicodedata.normalize("NFC", text).split("/")]
+    cleaned = "/".join(part for part in parts if part not in ("", "..", ".")) or "unnamed"
     if len(cleaned.encode()) <= NAME_BYTES:
         return cleaned
     stem, dot, suffix = cleaned.rpartition(".")
     tail = f".{suffix}" if dot and len(suffix.encode()) <= 16 else ""
     head = (stem if tail else cleaned).encode()[: NAME_BYTES - len(tail.encode())]
-    return head.decode("utf-8", "ignore") + tail
+    return clean_name(head.decode("utf-8", "ignore") + tail)
 
 
 def submit_files(
@@ -46,6 +53,7 @@ def submit_files(
     recipe: Recipe | None = None,
     title: str = "",
     token: str = "",
+    sync: control.Sync = "",
 ) -> Receipt:
     """Save each file's bytes and make a job of them. Either all are accepted or nothing is submitted."""
     if not COLLECTION_NAME.fullmatch(collection):
@@ -57,10 +65,14 @@ def submit_files(
         label = clean_name(name)
         sha256, size = uploads.save(stream, max_bytes=settings.upload_max_bytes, name=label)
         documents.append(NewDocument(label, size, sha256=sha256))
+    if sync:
+        present = [document.name for document in documents]
+        vanished(Shelf(ledger.settings.data), collection, present, yes=sync == "yes")
     return control.submit(
         ledger,
         collection=collection,
         documents=documents,
+        sync=sync,
         owner=owner,
         recipe=with_embedder(recipe, settings),
         title=title,
@@ -79,6 +91,7 @@ def submit_folder(
     recipe: Recipe | None = None,
     title: str = "",
     token: str = "",
+    sync: control.Sync = "",
 ) -> Receipt:
     """Submit a folder on the server from the allow-list; workers save its bytes."""
     real = allowed_folder(ledger.settings, folder)
@@ -86,10 +99,14 @@ def submit_folder(
         NewDocument(clean_name(path.relative_to(real).as_posix()), path.stat().st_size, path=str(path))
         for path in files_below(real)
     ]
+    if sync:
+        present = [document.name for document in documents]
+        vanished(Shelf(ledger.settings.data), collection, present, yes=sync == "yes")
     return control.submit(
         ledger,
         collection=collection,
         documents=documents,
+        sync=sync,
         owner=owner,
         recipe=with_embedder(recipe, ledger.settings),
         title=title or real.name,

@@ -6,11 +6,14 @@ servers, so Lance is never used there. A fork of the prepared server costs 10 ms
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import multiprocessing
+import sys
 import traceback
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any, ParamSpec
 
@@ -40,7 +43,8 @@ def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> int:
     """
     ours, theirs = _server.Pipe(duplex=False)
     process = _server.Process(target=_run, args=(function.__module__, function.__qualname__, args, kwargs, theirs))
-    process.start()
+    with _without_main():
+        process.start()
     theirs.close()
     try:
         process.join(LIMIT_S)
@@ -53,6 +57,20 @@ def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> int:
         process.join()
         process.close()
         ours.close()
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Keep multiprocessing from running this process's main module again in the child.
+
+    Streamlit's AppTest leaves its script there, which is no module that can be imported.
+    """
+    ours = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = ours
 
 
 def _run(module: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], failures: Connection) -> None:

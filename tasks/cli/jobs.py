@@ -25,6 +25,11 @@ def submit(
     priority: Annotated[str, typer.Option(help="high, default or low.")] = "default",
     title: Annotated[str, typer.Option(help="The job's title on the board.", show_default=False)] = "",
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the end and exit 0, 1, 3 or 4 by it.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would take; submit nothing.")] = False,
+    sync: Annotated[
+        bool, typer.Option("--sync", help="Also remove the collection's documents that are not given.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Let --sync remove more than a fifth of the collection.")] = False,
     json: Json = False,
 ) -> None:
     """Submit documents as one job.
@@ -33,12 +38,22 @@ def submit(
     code is 0 completed, 3 partial, 1 failed, 4 canceled.
     """
     from tasks import submitting
+    from tasks.cli.estimates import estimated
     from tasks.cli.waiting import exit_code, goes_on_without_us, outcome, until_final
 
     found = list(_files(paths))
     with ledger() as connected:
+        if dry_run:
+            estimated(connected, _opened(found), collection, sync=sync, yes=yes, json=json)
+            return
         receipt = submitting.submit_files(
-            connected, _opened(found), collection=collection, owner=owner(), priority=priority, title=title
+            connected,
+            _opened(found),
+            collection=collection,
+            owner=owner(),
+            priority=priority,
+            title=title,
+            sync="yes" if sync and yes else "careful" if sync else "",
         )
         if not wait:
             _tell(connected, receipt, json)

@@ -65,7 +65,7 @@ class Artifacts:
             return found
         except FileNotFoundError:
             return None
-        except (pa.ArrowInvalid, pa.ArrowKeyError, pa.ArrowNotImplementedError, pa.ArrowSerializationError):
+        except (pa.ArrowInvalid, pa.ArrowKeyError, pa.ArrowNotImplementedError, pa.ArrowSerializationError, ValueError):
             path.unlink(missing_ok=True)
             return None
         except OSError as error:

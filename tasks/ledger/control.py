@@ -10,6 +10,7 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import redis
 
@@ -43,6 +44,10 @@ PAST = {
 }
 
 
+# Whether the publish removes what the job does not name: not, only below the brake, or however much it is.
+Sync = Literal["", "careful", "yes"]
+
+
 @dataclass(frozen=True, slots=True)
 class NewDocument:
     """A document to ingest: its bytes saved as `sha256`, or to be read by a worker from `path`."""
@@ -63,6 +68,7 @@ def submit(
     title: str = "",
     priority: str = "default",
     token: str = "",
+    sync: Sync = "",
 ) -> Receipt:
     """Make a job of documents. The same token submits once, however often it is called.
 
@@ -88,6 +94,7 @@ def submit(
         "kind": INGEST,
         "priority": priority,
         "recipe": recipe.model_dump_json(),
+        "sync": sync,
     }
     rows = [
         {

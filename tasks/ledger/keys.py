@@ -56,6 +56,8 @@ ENQUEUED = f"{PREFIX}enqueued"  # zset: '<job>:<shard>' handed to RQ and not yet
 LEASES = f"{PREFIX}leases"  # zset: '<job>:<shard>' being worked on -> time its lease ends. claim, report, worker.
 DELAYED = f"{PREFIX}delayed"  # zset: '<job>:<shard>' to be handed to RQ -> due at. settle.lua; janitor.
 
+RATES = f"{PREFIX}rates"  # hash: '<file ending>:documents|bytes|chunks|seconds' of what was embedded here. report.lua
+
 # --- collections, people, processes ------------------------------------------------------------------
 
 
@@ -67,6 +69,11 @@ def publish_lock(collection: str) -> str:
 def fence(collection: str) -> str:
     """String: counter of publish locks given out, the fencing token. tasks.ledger.locks"""
     return f"{PREFIX}collection:{collection}:fence"
+
+
+def embedder_limit(fingerprint: str) -> str:
+    """Hash: 'requests' and 'tokens' -> epoch seconds up to which the embedder's minute is used. limit.lua; expires."""
+    return f"{PREFIX}embedder:{fingerprint}:limit"
 
 
 def submission(token: str) -> str:
@@ -118,4 +125,5 @@ def for_scripts(job_id: str) -> list[str]:
         ENQUEUED,
         LEASES,
         DELAYED,
+        RATES,
     ]

@@ -17,6 +17,7 @@ from tasks.ledger.records import (
     EventRow,
     Figures,
     JobRow,
+    Rate,
     StageRow,
     WorkerRow,
     job_row,
@@ -78,6 +79,18 @@ def stages(ledger: Ledger, job_id: str) -> list[StageRow]:
     # Ingestion has its order; other kinds go by when they entered a stage.
     order = {stage: at for at, stage in enumerate(STAGES)}
     return sorted(rows, key=lambda row: (order.get(row.stage, len(order)), row.started_at))
+
+
+def rates(ledger: Ledger) -> dict[str, Rate]:
+    """What embedding documents took here so far, by file ending ('' for none)."""
+    figures: dict[str, dict[str, float]] = {}
+    for field, value in ledger.redis.hgetall(keys.RATES).items():
+        ending, _, figure = text(field).partition(":")
+        figures.setdefault(ending, {})[figure] = number(value)
+    return {
+        ending: Rate(*(found.get(figure, 0.0) for figure in ("documents", "bytes", "chunks", "seconds")))
+        for ending, found in figures.items()
+    }
 
 
 def published_attempt(ledger: Ledger, job_id: str) -> int:

@@ -85,6 +85,7 @@ class JobRow:
     snapshot: str
     revision: int
     recipe: str = ""  # JSON of tasks.recipe.Recipe
+    sync: str = ""  # "careful" or "yes": the publish also removes documents that this job does not name
     arguments: str = ""  # JSON of what a job that is no ingest was asked, checked by its kind
     stop: StopReceipt | None = None
 
@@ -170,6 +171,16 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """What documents of one file ending took, in sums: documents, bytes, chunks, seconds of one worker."""
+
+    documents: float
+    bytes: float
+    chunks: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Changes:
     """What changed since a revision: rows that are new or newer, ids that are gone."""
 
@@ -229,6 +240,7 @@ def job_row(job_id: str, fields: Mapping[Any, Any], stop: StopReceipt | None = N
         snapshot=text(get("snapshot")),
         revision=whole(get("revision")),
         recipe=text(get("recipe")),
+        sync=text(get("sync")),
         arguments=text(get("arguments")),
         stop=stop or _stop_of(fields),
     )

@@ -33,6 +33,8 @@ from tests.own_process import call
         ("..", "unnamed"),
         ("", "unnamed"),
         ("a\ud800b.txt", "ab.txt"),
+        ("invoice\u202efdp.exe", "invoicefdp.exe"),
+        (" a / .. / b ", "a/b"),
     ],
 )
 def test_a_name_becomes_a_safe_label(given_name: str, shown: str) -> None:

@@ -1,5 +1,5 @@
 -- Report and check in one round trip: is this attempt still the owner, write, and is a cancel asked?
--- KEYS 1..18: see prelude.lua
+-- KEYS 1..19: see prelude.lua
 -- ARGV 1 id, 2 shard, 3 attempt, 4 lease in seconds,
 --      5 JSON {stage, description, work (thousandths of documents done by this shard so far), error,
 --              documents: [[number, {state, error, chunks, cached, seconds, sha256}], ...],
@@ -12,6 +12,27 @@ if not row or row.state ~= 'running' or tostring(row.attempt) ~= ARGV[3] then re
 redis.call('ZADD', LEASES, stamp(NOW + tonumber(ARGV[4])), member(shard))
 local report = cjson.decode(ARGV[5])
 local urgent = false
+
+local RATES_KEPT = 400 -- fields: about a hundred file endings
+local HALVED_AT = 10000 -- documents of an ending, then its figures count half: a changed machine shows
+
+-- What embedding documents of one ending takes here, for estimates.
+local function learn(document)
+  local ending = string.lower(string.match(document.name or '', '%.(%w+)$') or '')
+  if #ending > 8 then ending = '' end
+  if redis.call('HEXISTS', RATES, ending .. ':documents') == 0 and redis.call('HLEN', RATES) >= RATES_KEPT then return end
+  local seen = redis.call('HINCRBY', RATES, ending .. ':documents', 1)
+  redis.call('HINCRBYFLOAT', RATES, ending .. ':bytes', document.size_bytes or 0)
+  redis.call('HINCRBYFLOAT', RATES, ending .. ':chunks', document.chunks or 0)
+  redis.call('HINCRBYFLOAT', RATES, ending .. ':seconds', document.seconds or 0)
+  if seen >= HALVED_AT then
+    redis.call('HSET', RATES, ending .. ':documents', math.floor(seen / 2))
+    for _, figure in ipairs({'bytes', 'chunks', 'seconds'}) do
+      local field = ending .. ':' .. figure
+      redis.call('HSET', RATES, field, string.format('%.4f', tonumber(redis.call('HGET', RATES, field)) / 2))
+    end
+  end
+end
 
 for _, change in ipairs(report.documents or {}) do
   local number, news = change[1], change[2]
@@ -27,7 +48,7 @@ for _, change in ipairs(report.documents or {}) do
       if document.state == 'completed' then
         redis.call('HINCRBY', JOB, 'documents_done', 1)
         redis.call('HINCRBY', JOB, 'chunks', document.chunks or 0)
-        if document.cached then redis.call('HINCRBY', JOB, 'documents_cached', 1) end
+        if document.cached then redis.call('HINCRBY', JOB, 'documents_cached', 1) else learn(document) end
       else
         redis.call('HINCRBY', JOB, 'documents_failed', 1)
         event(document.name .. ' failed: ' .. (document.error or ''))
