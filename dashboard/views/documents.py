@@ -11,7 +11,7 @@ import streamlit as st
 from pydantic import ValidationError
 from redis.exceptions import RedisError
 
-from dashboard import connection, format, outage, who
+from dashboard import connection, estimates, format, outage, who
 from tasks import catalog
 from tasks.errors import CollectionNameRefused, IngestboardError
 from tasks.ledger.control import COLLECTION_NAME
@@ -187,7 +187,16 @@ with right:
 recipe = recipe_fields(form)
 
 ready = bool(collection and recipe and (folder if source == SERVER else files))
-if st.button("Submit", type="primary", icon=":material/send:", disabled=not ready, key=f"submit-{form}") and recipe:
+with st.container(horizontal=True):
+    wanted = st.button("Submit", type="primary", icon=":material/send:", disabled=not ready, key=f"submit-{form}")
+    estimates.offer(
+        bool(recipe and (folder if source == SERVER else files)),
+        form,
+        recipe,
+        lambda: estimates.of_folder(settings, folder) if source == SERVER and folder is not None else iter(files),
+    )
+estimates.shown(form, recipe)
+if wanted and recipe:
     with st.spinner("Saving the documents…"):
         submit(source, files, folder, collection=collection, owner=who.me(settings), priority=priority, recipe=recipe)
 if not ready:

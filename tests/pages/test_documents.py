@@ -17,7 +17,7 @@ from tasks.ledger import Ledger, monitor
 from tasks.recipe import Recipe
 from tasks.snapshots import CollectionRow
 from tasks.submitting import submit_files
-from tests.pages.conftest import Open
+from tests.pages.conftest import Open, words_of
 from tests.pages.test_job import click
 
 TWO_FILES = [("a.txt", b"first", "text/plain"), ("b.md", b"# second", "text/markdown")]
@@ -154,3 +154,12 @@ def test_an_allowed_folder_of_the_server_is_submitted(tmp_path: Path, open_page:
 def test_without_an_allow_list_no_folder_of_the_server_is_offered(open_page: Open) -> None:
     page = open_page("documents")
     assert page.segmented_control(key="source").options == ["Files", "Folder"]
+
+
+def test_an_estimate_is_shown_and_nothing_is_submitted(open_page: Open, board_ledger: Ledger) -> None:
+    page = click(filled(open_page("documents")), "Estimate")
+    words = words_of(page)
+    assert "2 documents: 2 to embed, about 2 chunks" in words
+    assert "A rule of thumb" in words
+    assert monitor.page(board_ledger)[1] == 0
+    assert not (board_ledger.settings.data / "uploads").exists()
