@@ -14,6 +14,11 @@ ENV PATH=/opt/venv/bin:$PATH \
     INGESTBOARD_HOST=0.0.0.0 \
     PORT=8501
 
+# Text recognition loads OpenCV, whose wheel expects these two of the system.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends libgl1 libglib2.0-0 \
+    && rm -rf /var/lib/apt/lists/*
+
 RUN useradd --uid 10001 --create-home ingestboard \
     && install --directory --owner ingestboard --group ingestboard /data
 COPY --from=build /opt/venv /opt/venv

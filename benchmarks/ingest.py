@@ -28,7 +28,9 @@ from tasks.submitting import submit_folder
 
 PEERS = ("llama-index-readers-file", "llama-index-vector-stores-lancedb", "pypdf")
 LIBRARIES = ("llama-index-core", "lancedb", "pyarrow", "pypdfium2", "semantic-text-splitter", "wordllama", "rq")
-AIMS = {1: 1.5, 2: 2.5}
+# By workers: at least so many times the peer's documents a second, for each way that it keeps its index.
+AIMS = {1: {"simple": 2.0, "lancedb": 1.5}, 2: {"simple": 3.5, "lancedb": 2.5}}
+AIM_SECOND = 1.8  # two workers to one
 QUERY = "How is an assignment to an attribute reference evaluated?"
 COLLECTION = "bench"
 KINDS = {"simple": "vector index persisted", "lancedb": "LanceDB store"}
@@ -196,10 +198,13 @@ def lines(rows: Sequence[Row], peers: Sequence[Row]) -> list[list[str]]:
 def aims(rows: Sequence[Row], peers: Sequence[Row], corpus_name: str) -> list[str]:
     found = []
     for row, wanted in zip(rows, AIMS.values(), strict=False):
-        ratios = [row.rates.median / peer.rates.median for peer in peers]
-        for peer, ratio in zip(peers, ratios, strict=True):
-            sentence = f"{corpus_name}: {row.name} at least {wanted:g} times {peer.name}"
-            found.append(report.aim(f"{sentence} ({ratio:.2f})", ratio >= wanted))
+        for peer, times in zip(peers, wanted.values(), strict=True):
+            ratio = row.rates.median / peer.rates.median
+            sentence = f"{corpus_name}: {row.name} at least {times:g} times {peer.name}"
+            found.append(report.aim(f"{sentence} ({ratio:.2f})", ratio >= times))
+    ratio = rows[1].rates.median / rows[0].rates.median
+    sentence = f"{corpus_name}: one job on 2 workers at least {AIM_SECOND:g} times one worker"
+    found.append(report.aim(f"{sentence} ({ratio:.2f})", ratio >= AIM_SECOND))
     return found
 
 
@@ -242,6 +247,12 @@ def sections(sizes: Sizes) -> list[str]:
     ]
 
 
+def needs_the_peer() -> None:
+    """End with a sentence where the peer's packages are missing."""
+    if missing := [name for name in PEERS if not installed(name)]:
+        sys.exit(f"{', '.join(missing)} of the peer are not installed; run `make bench`.")
+
+
 def installed(package: str) -> bool:
     try:
         version(package)
@@ -252,8 +263,7 @@ def installed(package: str) -> bool:
 
 def main() -> None:
     given = report.arguments(__doc__ or "")
-    if missing := [name for name in PEERS if not installed(name)]:
-        sys.exit(f"{', '.join(missing)} of the peer are not installed; run `make bench`.")
+    needs_the_peer()
     sizes = QUICK if given.quick else Sizes()
     report.show("ingest", "Documents a second, the whole way", sections(sizes), quick=given.quick, write=given.write)
 

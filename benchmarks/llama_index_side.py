@@ -1,4 +1,4 @@
-"""The peer of benchmarks.ingest, a program of its own: LlamaIndex's reader, pipeline and stored index, as documented.
+"""The peer of our benchmarks, a program of its own: LlamaIndex's reader, pipeline and stored index, as documented.
 
 Reads one JSON request a line and answers with one line each. It times a run from the first file read to the
 index on disk; imports and the model are there before, and whoever asks lets a small run go first.
@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from llama_index.core import SimpleDirectoryReader, StorageContext, VectorStoreIndex, load_index_from_storage
-from llama_index.core.ingestion import IngestionPipeline
+from llama_index.core.ingestion import DocstoreStrategy, IngestionPipeline
 from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.schema import BaseNode, Document
+from llama_index.core.storage.docstore import SimpleDocumentStore
+from llama_index.core.vector_stores import SimpleVectorStore
 
 from tasks.ingest import load, split
 from tasks.ingest.embed import WordLlamaEmbedding
@@ -109,6 +111,39 @@ def found(request: Request, model: WordLlamaEmbedding, query: str) -> int:
     return len(index.as_retriever(similarity_top_k=5).retrieve(query))
 
 
+def again(folder: str, store: str, tokens: int, model: WordLlamaEmbedding, cold: bool) -> dict[str, float]:
+    """A run that keeps what it made for the next one: docstore, cache and vectors; cold: nothing is kept yet."""
+    kept = Path(store)
+    if cold:
+        shutil.rmtree(kept, ignore_errors=True)
+        kept.mkdir(parents=True)
+    os.sync()
+    started = time.perf_counter()
+    vectors = kept / "vectors.json"
+    pipeline = IngestionPipeline(
+        transformations=[splitter(tokens), model],
+        docstore=SimpleDocumentStore(),
+        docstore_strategy=DocstoreStrategy.UPSERTS,
+        vector_store=SimpleVectorStore() if cold else SimpleVectorStore.from_persist_path(str(vectors)),
+    )
+    if not cold:
+        pipeline.load(str(kept))
+    # A stable id for each file, without which nothing is recognised.
+    documents = SimpleDirectoryReader(folder, recursive=True, filename_as_id=True).load_data()
+    nodes = pipeline.run(documents=documents)
+    if pipeline.vector_store is not None:
+        pipeline.vector_store.persist(str(vectors))
+    pipeline.persist(str(kept))
+    return {"seconds": time.perf_counter() - started, "chunks": len(nodes)}
+
+
+def hits(store: str, questions: list[str], k: int, model: WordLlamaEmbedding) -> list[list[str]]:
+    """The files of the k best chunks of the index in `store`, for each question."""
+    index: Any = load_index_from_storage(StorageContext.from_defaults(persist_dir=store), embed_model=model)
+    retriever = index.as_retriever(similarity_top_k=k)
+    return [[found.node.metadata["file_name"] for found in retriever.retrieve(question)] for question in questions]
+
+
 def tokens_for(count: Callable[[int], int], target: int) -> tuple[int, int]:
     """The chunk size in tokens whose number of chunks is nearest to the target, and that number."""
     low, high = 100, 2000
@@ -148,12 +183,16 @@ def main() -> None:
         model: WordLlamaEmbedding | None = None
         for line in sys.stdin:
             asked = json.loads(line)
+            model = model or WordLlamaEmbedding(embed_batch_size=asked.get("batch", 32))
             if "target" in asked:
                 given: Any = calibrate(Path(asked["folder"]), asked["target"])
+            elif "again" in asked:
+                given = again(asked["again"], asked["store"], asked["chunk_size"], model, asked["cold"])
+            elif "questions" in asked:
+                given = {"files": hits(asked["store"], asked["questions"], asked["k"], model)}
             else:
                 query = asked.pop("query", "")
                 request = Request(**asked)
-                model = model or WordLlamaEmbedding(embed_batch_size=request.batch)
                 given = asdict(run(request, model))
                 if query:
                     given["hits"] = found(request, model, query)

@@ -21,6 +21,7 @@ from tasks.ledger.states import Action, State, allows
 
 ASKING = "job:asking"
 NOTICE = "notice"
+SILENT = "Redis does not answer, so nothing was changed; try again when it is back."
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,10 @@ def question(action: Action, row: JobRow) -> Question:
         case Action.CANCEL if row.state is State.QUEUED:
             return Question(
                 "Cancel this job?", f"{name} has not started; it will be canceled at once.", "Cancel the job", "Keep it"
+            )
+        case Action.CANCEL if not row.documents_total:
+            return Question(
+                "Cancel this job?", f"{name} stops at its next checkpoint.", "Cancel the job", "Keep it running"
             )
         case Action.CANCEL:
             return Question(
@@ -89,7 +94,7 @@ def act(work: Callable[[], Receipt]) -> None:
     except IngestboardError as error:
         tell("warning", str(error))
     except RedisError:
-        tell("warning", "Redis does not answer, so nothing was changed; try again when it is back.")
+        tell("warning", SILENT)
 
 
 def perform(action: Action, job_id: str, *, failed_only: bool = False) -> None:

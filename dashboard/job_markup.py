@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 
 from dashboard import format, markup
 from dashboard.markup import Column, Figure, safe
+from tasks.ledger.control import INGEST
 from tasks.ledger.records import DocumentRow, EventRow, JobRow, StageRow, StopReceipt
 from tasks.ledger.states import STAGES, DocumentState, State
 from tasks.recipe import Recipe
@@ -27,26 +29,35 @@ _UNIT = {"characters": "characters", "markdown": "characters", "sentence": "toke
 def head(row: JobRow, now: datetime) -> str:
     """Badge, title, whose it is, progress and the error if there is one."""
     error = f'<p class="ib-error">{safe(row.error)}</p>' if row.error else ""
+    collection = f'<a href="{markup.collection_link(row.collection)}" target="_self">{safe(row.collection)}</a>'
     facts = [
-        f'collection <a href="{markup.collection_link(row.collection)}" target="_self">{safe(row.collection)}</a>',
+        *([f"collection {collection}"] if row.collection else []),
         f"submitted by <b>{safe(row.owner or 'someone')}</b> {markup.when(row.created_at, now)}",
         f"priority {safe(row.priority or 'default')}",
         f'<code title="The id of this job">{safe(row.id)}</code>',
     ]
-    doing = (
-        f'<p class="ib-soft">{safe(format.sentence(row.step_description))}</p>'
-        if not row.final and row.step_description
-        else ""
-    )
+    doing = "" if row.final else format.sentence(row.step_description)
+    if row.state is State.COMPLETED and not row.documents_total:
+        # It has nothing else to show for itself. What was done is a sentence, which may begin with a name.
+        doing = row.step_description
+    told = f'<p class="ib-soft">{safe(doing)}</p>' if doing else ""
+    kind = f' <span class="ib-chip" title="The kind of this job">{safe(row.kind)}</span>' if row.kind != INGEST else ""
     return (
-        f'<div class="ib ib-head"><div>{markup.badge(row.state)}<h2>{safe(row.title or row.id)}</h2></div>'
+        f'<div class="ib ib-head"><div>{markup.badge(row.state)}<h2>{safe(row.title or row.id)}</h2>{kind}</div>'
         f'<p class="ib-soft">{" · ".join(facts)}</p>'
-        f'<div class="ib-big">{markup.progress(row)}</div>{doing}{error}</div>'
+        f'<div class="ib-big">{markup.progress(row)}</div>'
+        f"{told}{error}</div>"
     )
 
 
 def figures(row: JobRow, now: datetime) -> str:
     left = row.left_s(now)
+    times = (
+        Figure("elapsed", format.duration(row.elapsed_s(now))),
+        Figure("time left", f"~{format.coarse(left)}" if left is not None else format.NOTHING),
+    )
+    if not row.documents_total:
+        return markup.figures(times)
     done = f"{format.number(row.documents_done)} / {format.number(row.documents_total)}"
     return markup.figures(
         (
@@ -58,8 +69,7 @@ def figures(row: JobRow, now: datetime) -> str:
                 hint="Taken from an earlier run of the same bytes under the same recipe",
             ),
             Figure("chunks", format.number(row.chunks)),
-            Figure("elapsed", format.duration(row.elapsed_s(now))),
-            Figure("time left", f"~{format.coarse(left)}" if left is not None else format.NOTHING),
+            *times,
         )
     )
 
@@ -85,6 +95,8 @@ def stop_receipt(stop: StopReceipt, row: JobRow, now: datetime) -> str:
                 if row.documents_done
                 else "No document was finished."
             )
+            if row.documents_total
+            else "It did not do what it was asked."
         )
     return f'<div class="ib ib-receipt"><b>Stop</b><p>{" ".join(lines)}</p></div>'
 
@@ -166,13 +178,15 @@ def events(rows: Sequence[EventRow], now: datetime) -> str:
 def facts(row: JobRow, now: datetime) -> str:
     """Worker, attempts, times, recipe and snapshot, as a list of terms."""
     pairs = [
+        ("Kind", safe(row.kind or INGEST)),
         ("Worker", safe(row.worker or format.NOTHING)),
         ("Attempt", format.number(row.attempt)),
         ("Submitted", markup.when(row.created_at, now)),
         ("Started", markup.when(row.started_at, now)),
         ("Ended", markup.when(row.ended_at, now)),
-        ("Recipe", recipe(row.recipe)),
+        *([("Recipe", recipe(row.recipe))] if row.recipe else []),
         ("Snapshot", safe(row.snapshot or format.NOTHING)),
+        *([("Asked", arguments(row.arguments))] if row.arguments else []),
     ]
     terms = "".join(f"<div><dt>{safe(name)}</dt><dd>{value}</dd></div>" for name, value in pairs)
     return f'<div class="ib"><dl class="ib-facts">{terms}</dl></div>'
@@ -187,3 +201,16 @@ def recipe(text: str) -> str:
     size = f"{format.number(made.chunk_size)} {_UNIT[made.splitter]}"
     words = f"{made.splitter}, {size}, overlap {format.number(made.chunk_overlap)}, {made.embedder}"
     return f'<span title="Fingerprint {safe(made.fingerprint)}">{safe(words)}</span>'
+
+
+def arguments(text: str) -> str:
+    """What a job that is no ingest was asked, as its kind's arguments."""
+    try:
+        asked = json.loads(text)
+    except ValueError:
+        return format.NOTHING
+    if not isinstance(asked, dict):
+        return format.NOTHING
+    said = {True: "yes", False: "no"}
+    pairs = ((key.replace("_", " "), said[value] if isinstance(value, bool) else value) for key, value in asked.items())
+    return safe(", ".join(f"{key} {value}" for key, value in pairs if value not in (None, ""))) or format.NOTHING

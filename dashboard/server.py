@@ -1,4 +1,4 @@
-"""The web process: Streamlit's app under uvicorn on our host and port, with /healthz beside the pages.
+"""The web process: Streamlit's app under uvicorn on our host and port, with /healthz and /exports beside the pages.
 
 Owns the socket, the signals, the collection of garbage on a timer and the child process that answers
 searches. Everything that a page shows is decided elsewhere.
@@ -27,7 +27,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from streamlit import config
 
-from dashboard import connection, outage
+from dashboard import connection, exports, outage
 from tasks import settings
 from tasks.errors import IngestboardError, PortUnusable
 from tasks.settings import Settings
@@ -84,7 +84,8 @@ def _collect(stopping: threading.Event) -> None:
 
 def app(using: Settings) -> st.App:
     """The ASGI application. Streamlit's options come from .streamlit/config.toml beside the script."""
-    made = st.App(SCRIPT, lifespan=_life, routes=[Route("/healthz", healthz)], on_script_error=outage.on_script_error)
+    routes = [Route("/healthz", healthz), Route(exports.ROUTE, exports.download)]
+    made = st.App(SCRIPT, lifespan=_life, routes=routes, on_script_error=outage.on_script_error)
     megabytes = -(-using.upload_max_bytes // (1024 * 1024))
     config.set_option("server.maxUploadSize", megabytes)
     config.set_option("server.port", using.port)

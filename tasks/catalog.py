@@ -5,11 +5,17 @@ from __future__ import annotations
 import time
 
 from tasks import kinds
-from tasks.errors import CollectionBusy, IngestboardError
+from tasks.errors import CollectionBusy, CollectionNotFound, IngestboardError, SubmissionRefused
 from tasks.ledger import Ledger, control, locks, store
+from tasks.ledger.records import Receipt
+from tasks.recipe import Recipe
 from tasks.settings import Settings
+from tasks.snapshots.held import HeldRow
+from tasks.snapshots.held import discard_held as remove_held
+from tasks.snapshots.held import held as held_snapshots
 from tasks.snapshots.rows import CollectionRow, SnapshotRow
 from tasks.snapshots.shelf import Shelf
+from tasks.uploads import Uploads
 
 LOCK_WAIT_S = 10.0
 
@@ -22,6 +28,47 @@ def collections(settings: Settings) -> list[CollectionRow]:
 def snapshots(settings: Settings, name: str) -> list[SnapshotRow]:
     """The snapshots of a collection, newest first."""
     return Shelf(settings.data).snapshots(name)
+
+
+def held(settings: Settings, name: str) -> list[HeldRow]:
+    """The snapshots of a collection that a gate held back, newest first."""
+    return held_snapshots(Shelf(settings.data), name)
+
+
+def discard_held(ledger: Ledger, name: str, job: str, *, by: str) -> None:
+    """Remove a held snapshot, on the record; safe when absent."""
+    remove_held(Shelf(ledger.settings.data), name, job)
+    control.record(ledger, "discard held", name, by=by, result=f"What job {job} made for {name} was removed.")
+
+
+def rebuild(ledger: Ledger, name: str, recipe: Recipe, *, by: str) -> Receipt:
+    """Make a collection again under another recipe or embedder, as a job; it replaces the snapshot when it is whole.
+
+    Raises CollectionNotFound, and SubmissionRefused when the bytes of a document are no longer kept.
+    """
+    settings = ledger.settings
+    shelf, uploads = Shelf(settings.data), Uploads(settings.data)
+    current = shelf.current(name)
+    if current is None:
+        raise CollectionNotFound(name=name)
+    documents = []
+    for entry in shelf.documents(name, current):
+        try:
+            size = uploads.path(entry.sha256).stat().st_size
+        except FileNotFoundError:
+            raise SubmissionRefused(
+                reason=f"the bytes of {entry.name} are no longer kept; submit that document again, then rebuild"
+            ) from None
+        documents.append(control.NewDocument(entry.name, size, sha256=entry.sha256))
+    return control.submit(
+        ledger,
+        collection=name,
+        documents=documents,
+        owner=by,
+        recipe=recipe.model_copy(update={"embedder": settings.embedder_fingerprint}),
+        title=f"Rebuild {name}",
+        kind=control.REBUILD,
+    )
 
 
 def roll_back(ledger: Ledger, name: str, version: str, *, by: str) -> SnapshotRow:

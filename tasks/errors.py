@@ -144,6 +144,12 @@ class Fenced(Stopping):
     sentence = "Attempt {attempt} of job {job} is no longer current and writes nothing more."
 
 
+class Yielded(Stopping):
+    """Other jobs wait and this shard had its turn. Data: job."""
+
+    sentence = "Job {job} lets the jobs that wait go first and goes on after them."
+
+
 class HandedBack(Stopping):
     """The worker is shutting down and gives the shard back to the queue. Data: job."""
 
@@ -233,6 +239,12 @@ class QueryRefused(IngestboardError):
 # What the command line says.
 
 
+class JobFailed(IngestboardError):
+    """A job that a command waited for did not complete. Data: job, state, reason."""
+
+    sentence = "Job {job} is {state}: {reason}"
+
+
 class NotRunning(IngestboardError):
     """No embedded Redis answers. Data: data."""
 
@@ -256,3 +268,21 @@ class ReaderLost(IngestboardError):
     """The process that read a document ended without a result. Data: what (a clause), remedy."""
 
     sentence = "The file {what}; {remedy}."
+
+
+# Snapshots that a gate held back, and what is taken out of the shelf.
+
+
+class HeldNotFound(IngestboardError):
+    """No snapshot is held for that job. Data: name, job."""
+
+    sentence = (
+        "The collection {name} holds no snapshot of job {job} back; it was published or discarded meanwhile, "
+        "retry the job to make it again."
+    )
+
+
+class ExportRefused(IngestboardError):
+    """An export that cannot be written where it was asked for. Data: path, reason."""
+
+    sentence = "Nothing was exported: {path} cannot be written ({reason}); free space or name another file."

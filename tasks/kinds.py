@@ -7,6 +7,8 @@ last step of a job without documents. docs/adding-a-task.md shows how a new one 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -30,6 +32,21 @@ class CleanArguments(Arguments):
     )
 
 
+class PruneArguments(Arguments):
+    keep_last: int = Field(default=5, ge=1, description="snapshots kept, the newest")
+    older_than_days: float | None = Field(default=None, ge=0, description="of the rest, only those older than this")
+
+
+class ExportArguments(Arguments):
+    format: Literal["parquet", "jsonl", "zip"] = Field(default="parquet", description="how the file is written")
+    version: str = Field(default="", pattern=r"^(\d{6,})?$", description="the snapshot; empty: the current one")
+    vectors: bool = Field(default=True, description="whether the vectors are in it")
+
+
+class HeldArguments(Arguments):
+    job: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="the job whose snapshot a gate holds")
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One kind of job. `stages` are what its page shows; `runs` is `module.function` below tasks.ingest.kinds."""
@@ -51,6 +68,14 @@ class Kind:
 
 
 ROLL_BACK = Kind("roll back", ("move",), RollBackArguments, "roll_back.run", "makes an older snapshot current")
+PRUNE = Kind("prune", ("remove",), PruneArguments, "prune.run", "removes old snapshots that nobody reads")
+PUBLISH_HELD = Kind("publish held", ("publish",), HeldArguments, "publish_held.run", "publishes what a gate held back")
+EXPORT = Kind("export", ("write",), ExportArguments, "export.run", "writes a snapshot to a file")
 CLEAN = Kind("clean caches", ("look", "remove"), CleanArguments, "clean.run", "removes cached artifacts and uploads")
 
-KINDS = {kind.name: kind for kind in (ROLL_BACK, CLEAN)}
+KINDS = {kind.name: kind for kind in (ROLL_BACK, PRUNE, PUBLISH_HELD, EXPORT, CLEAN)}
+
+
+def export_path(data: Path, job_id: str, collection: str, form: str) -> Path:
+    """Where the export of a job lies: below a folder of the job, so that no two of one name meet."""
+    return data / "exports" / job_id / f"{collection}.{form}"

@@ -13,9 +13,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 # Raise it when a loader or splitter changes what it gives for the same bytes.
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2
 
 Splitter = Literal["characters", "sentence", "markdown"]
+Ocr = Literal["auto", "on", "off"]
 
 
 class Recipe(BaseModel):
@@ -23,7 +24,8 @@ class Recipe(BaseModel):
 
     `chunk_size` and `chunk_overlap` are characters for the splitters `characters` and `markdown`, tokens
     for `sentence` (LlamaIndex's SentenceSplitter). `embedder` is the fingerprint of the embedding model,
-    filled in by whoever submits from the settings.
+    filled in by whoever submits from the settings. `ocr` says whose text is recognised from pixels: with
+    `auto` pictures and PDF pages without text, with `on` also pictures on PDF pages with text, with `off` none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,6 +34,7 @@ class Recipe(BaseModel):
     chunk_size: int = Field(default=1200, ge=100, le=20_000)
     chunk_overlap: int = Field(default=120, ge=0, le=5_000)
     embedder: str = "wordllama"
+    ocr: Ocr = "auto"
 
     @model_validator(mode="after")
     def _overlap_below_size(self) -> Recipe:

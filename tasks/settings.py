@@ -84,7 +84,7 @@ class Settings(BaseSettings):
         default=0, ge=0, description="tokens sent to the embedder a minute, over all workers; 0 for no limit"
     )
     document_deadline_s: float = Field(
-        default=600.0, gt=0, description="time that reading one document may take before its reader is killed"
+        default=600.0, gt=0, description="time that reading one document may take, or 10 s a page where that is longer"
     )
     document_silence_s: float = Field(
         default=120.0, gt=0, description="time without any progress after which a document's reader is killed"

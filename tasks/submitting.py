@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from tasks import archive
 from tasks.errors import CollectionNameRefused, SubmissionRefused
 from tasks.ledger import Ledger, control
 from tasks.ledger.control import COLLECTION_NAME, NewDocument
@@ -19,6 +20,7 @@ from tasks.snapshots.syncing import vanished
 from tasks.uploads import Uploads
 
 NAME_BYTES = 255
+UNPACKED_TIMES = 4  # an archive may unpack to that many times the largest single file
 # Bidirectional controls (UAX #9) make "exe.pdf" out of "fdp.exe" on a page.
 DIRECTION_MARKS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -55,7 +57,10 @@ def submit_files(
     token: str = "",
     sync: control.Sync = "",
 ) -> Receipt:
-    """Save each file's bytes and make a job of them. Either all are accepted or nothing is submitted."""
+    """Save each file's bytes and make a job of them. Either all are accepted or nothing is submitted.
+
+    A zip archive becomes the documents in it, named `archive.zip/inner/name.txt`.
+    """
     if not COLLECTION_NAME.fullmatch(collection):
         raise CollectionNameRefused(name=collection)
     settings = ledger.settings
@@ -63,6 +68,9 @@ def submit_files(
     documents = []
     for name, stream in files:
         label = clean_name(name)
+        if unpacked := _unpacked(settings, label, stream):
+            documents += unpacked
+            continue
         sha256, size = uploads.save(stream, max_bytes=settings.upload_max_bytes, name=label)
         documents.append(NewDocument(label, size, sha256=sha256))
     if sync:
@@ -93,12 +101,14 @@ def submit_folder(
     token: str = "",
     sync: control.Sync = "",
 ) -> Receipt:
-    """Submit a folder on the server from the allow-list; workers save its bytes."""
+    """Submit a folder on the server from the allow-list; workers save its bytes, save those in zip archives."""
     real = allowed_folder(ledger.settings, folder)
-    documents = [
-        NewDocument(clean_name(path.relative_to(real).as_posix()), path.stat().st_size, path=str(path))
-        for path in files_below(real)
-    ]
+    documents: list[NewDocument] = []
+    for path in files_below(real):
+        label = clean_name(path.relative_to(real).as_posix())
+        documents += _unpacked_at(ledger.settings, label, path) or [
+            NewDocument(label, path.stat().st_size, path=str(path))
+        ]
     if sync:
         present = [document.name for document in documents]
         vanished(Shelf(ledger.settings.data), collection, present, yes=sync == "yes")
@@ -113,6 +123,42 @@ def submit_folder(
         priority=priority,
         token=token,
     )
+
+
+def _unpacked(settings: Settings, label: str, stream: BinaryIO) -> list[NewDocument]:
+    """The documents in a zip archive, their bytes saved; none when the file is no archive or cannot be unpacked.
+
+    Then it is submitted as it is and fails alone, with its reason. Raises SubmissionRefused when a member is too
+    large or there are more than a job may hold.
+    """
+    if not archive.is_archive(stream, label):
+        return []
+    limits = archive.Limits(settings.documents_max, UNPACKED_TIMES * settings.upload_max_bytes)
+    documents = []
+    start = stream.tell()
+    try:
+        for member in archive.members(stream, limits):
+            name = clean_name(f"{label}/{member.name}")
+            with member.open() as inner:
+                sha256, size = Uploads(settings.data).save(inner, max_bytes=settings.upload_max_bytes, name=name)
+            documents.append(NewDocument(name, size, sha256=sha256))
+    except archive.TooManyMembers as error:
+        raise SubmissionRefused(reason=f"{label} cannot be unpacked: {error}") from None
+    except (archive.ArchiveRefused, *archive.UNREADABLE):
+        stream.seek(start)
+        return []
+    return documents
+
+
+def _unpacked_at(settings: Settings, label: str, path: Path) -> list[NewDocument]:
+    """The same for a file in a folder. Only one whose name lets it be an archive is opened."""
+    if path.suffix.lower() not in archive.SUFFIXES:
+        return []
+    try:
+        with path.open("rb") as stream:
+            return _unpacked(settings, label, stream)
+    except OSError:
+        return []  # the worker meets the same and says so for this document
 
 
 def allowed_folder(settings: Settings, folder: Path) -> Path:

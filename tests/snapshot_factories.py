@@ -112,6 +112,6 @@ def held(shelf: Shelf, name: str, version: str | None = None) -> dict[str, int]:
 
 def litter(shelf: Shelf, name: str) -> list[str]:
     """What lies in a collection's folder and is neither published nor the shelf's own."""
-    own = {"CURRENT", "HISTORY", ".lock", *(row.version for row in shelf.snapshots(name))}
+    own = {"CURRENT", "HISTORY", ".lock", ".leases", *(row.version for row in shelf.snapshots(name))}
     folder = shelf.folder(name)
     return sorted(entry.name for entry in folder.iterdir() if entry.name not in own) if folder.is_dir() else []

@@ -248,7 +248,7 @@ def recover(
     Raises Fenced when another attempt owns the shard by now.
     """
     job = monitor.job(ledger, job_id)
-    if shard == store.PUBLISH and job.kind == control.INGEST:
+    if shard == store.PUBLISH and job.kind in (control.INGEST, control.REBUILD):
         locks.free(ledger, job.collection, locks.holder(job_id, attempt))
         shelf = Shelf(ledger.settings.data)
         row = publish.committed(shelf, job, monitor.published_attempt(ledger, job_id))

@@ -1,4 +1,4 @@
-"""Collections: which there are, a search over the current snapshot of one, its snapshots, and rolling back."""
+"""Collections: which there are, a search over the current snapshot of one, its snapshots, and its upkeep."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from dashboard import actions, connection, format, markup, outage, shelf_markup, who
+from dashboard import actions, asking, connection, format, held_back, markup, outage, shelf_markup, upkeep, versions
 from dashboard.search import Answer
 from tasks import catalog
 from tasks.errors import IngestboardError, SearchFailed
-from tasks.ledger.records import Receipt
-from tasks.ledger.states import State
-from tasks.snapshots import SnapshotRow
+from tasks.settings import Settings
 
 HITS = 10
 FOUND = "collections:found"
-ROLLING = "collections:rolling"
+SNAPSHOTS, COMPARE, HELD, UPKEEP = "Snapshots", "Compare", "Held back", "Upkeep"
 
 
 def search(name: str, version: str) -> None:
@@ -52,58 +50,50 @@ def search(name: str, version: str) -> None:
     st.html(shelf_markup.hits(answer.hits, query))
 
 
-def roll_back(name: str, version: str) -> Receipt:
-    redis = connection.redis()
-    row = catalog.roll_back(redis.ledger, name, version, by=who.me(redis.settings))
-    return Receipt(
-        row.job,
-        "roll back",
-        State.COMPLETED,
-        f"{name} is at snapshot {row.version} now; searches read it from here on.",
-    )
+def waiting(settings: Settings, published: list[str]) -> list[str]:
+    """Collections whose very first snapshot a gate holds: nothing else shows that they are there."""
+    known = connection.redis().feed.look().collections()
+    return [name for name in known if name not in published and catalog.held(settings, name)]
 
 
-def _never_mind() -> None:
-    st.session_state.pop(ROLLING, None)
-
-
-def confirm(name: str, row: SnapshotRow) -> None:
-    st.text(
-        f"Searches of {name} will read snapshot {row.version} with {format.counted(row.documents, 'document')}. "
-        "No snapshot is removed; you can move back at any time."
-    )
-    with st.container(horizontal=True, horizontal_alignment="right"):
-        if st.button("Stay", key="roll-no"):
-            _never_mind()
-            st.rerun()
-        if st.button("Roll back", type="primary", key="roll-yes"):
-            _never_mind()
-            actions.act(lambda: roll_back(name, row.version))
-            st.rerun()
-
-
-def snapshots(name: str, rows: list[SnapshotRow], now: datetime) -> None:
-    st.subheader("Snapshots")
-    st.html(shelf_markup.snapshots(rows, now))
-    others = {row.version: row for row in rows if not row.current}
-    if not others:
-        return
-    with st.container(horizontal=True, vertical_alignment="bottom", key="rollback"):
-        version = st.selectbox("Roll back to", list(others), key=f"version-{name}", width=240)
-        if st.button("Roll back…", icon=":material/history:") and version:
-            st.session_state[ROLLING] = (name, version)
-    rolling = st.session_state.get(ROLLING)
-    if rolling and rolling[0] == name and rolling[1] in others:
-        row = others[rolling[1]]
-        st.dialog(f"Make snapshot {row.version} current?", on_dismiss=_never_mind)(confirm)(name, row)
+def show(name: str, settings: Settings, now: datetime) -> None:
+    """One collection: the search first, and below it one view at a time. Only the open one is computed."""
+    found = catalog.snapshots(settings, name)
+    held = catalog.held(settings, name)
+    current = next((row.version for row in found if row.current), "")
+    notice = st.container()
+    if found:
+        search(name, current)
+    labels = [*([SNAPSHOTS, COMPARE] if found else []), *([HELD] if held else []), UPKEEP]
+    tabs = dict(zip(labels, st.tabs(labels, key="view", bind="query-params"), strict=True))
+    opened = next((label for label in labels if tabs[label].open), labels[0])
+    if held and opened != HELD:
+        notice.warning(
+            f"A gate holds {format.counted(len(held), 'snapshot')} of {name} back: look at it under {HELD}, then "
+            "publish or discard it.",
+            icon=":material/front_hand:",
+        )
+    with tabs[opened]:
+        if opened == SNAPSHOTS:
+            versions.snapshots(name, found, now)
+        elif opened == COMPARE:
+            versions.compare(name, found)
+        elif opened == HELD:
+            held_back.cards(name, current, held, now)
+        else:
+            upkeep.cards(name, found)
 
 
 st.title("Collections")
 outage.banner_if_down()
 actions.told()
 now = datetime.now(UTC)
-rows = catalog.collections(connection.redis().settings)
-if not rows:
+settings = connection.redis().settings
+rows = catalog.collections(settings)
+names = [row.name for row in rows]
+names += waiting(settings, names)
+if not names:
+    asking.done("", names)
     st.html(
         markup.empty(
             "No collection yet",
@@ -113,19 +103,15 @@ if not rows:
         )
     )
 else:
-    names = [row.name for row in rows]
     asked = st.query_params.get("name", "")
     if asked and asked not in names:
         st.info(f"The collection {asked} has no published snapshot yet.".replace("`", "'"), icon=":material/info:")
     chosen = st.selectbox("Collection", names, key="name", bind="query-params") or names[0]
+    asking.done(chosen, names)
     try:
-        found = catalog.snapshots(connection.redis().settings, chosen)
+        show(chosen, settings, now)
     except IngestboardError as error:
         st.error(str(error), icon=":material/error:")
-        found = []
-    current = next((row.version for row in found if row.current), "")
-    search(chosen, current)
-    if found:
-        snapshots(chosen, found, now)
-    st.subheader("All collections")
-    st.html(shelf_markup.collections(rows, chosen, now))
+    if rows:
+        st.subheader("All collections")
+        st.html(shelf_markup.collections(rows, chosen, now))

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import math
 import secrets
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, cast, get_args
+from typing import BinaryIO
 
 import streamlit as st
-from pydantic import ValidationError
 from redis.exceptions import RedisError
 
-from dashboard import connection, estimates, format, outage, who
+from dashboard import connection, estimates, folder_sync, format, outage, recipe_form, who
 from tasks import catalog
 from tasks.errors import CollectionNameRefused, IngestboardError
 from tasks.ledger.control import COLLECTION_NAME
 from tasks.ledger.records import Receipt
-from tasks.recipe import Recipe, Splitter
+from tasks.recipe import Recipe
 from tasks.settings import QUEUES, Settings
 from tasks.submitting import submit_files, submit_folder
 
 FILES, FOLDER, SERVER = "Files", "Folder", "Folder on the server"
-SPLITTERS = {
-    "characters": "By characters, at sentence and paragraph ends",
-    "sentence": "By sentences, measured in tokens",
-    "markdown": "By Markdown headings, then characters",
-}
 SUBMITTED = "documents:submitted"
 
 
@@ -66,31 +62,6 @@ def collection_field(settings: Settings, form: str) -> str:
     return name
 
 
-def recipe_fields(form: str) -> Recipe | None:
-    """The recipe, or None with a sentence below its fields when they do not go together."""
-    usual = Recipe()
-    with st.expander("Recipe", icon=":material/tune:"):
-        splitter = st.selectbox(
-            "Split", list(get_args(Splitter)), format_func=lambda one: SPLITTERS.get(one, one), key=f"splitter-{form}"
-        )
-        left, right = st.columns(2)
-        unit = "tokens" if splitter == "sentence" else "characters"
-        # SentenceSplitter measures tokens: four characters each, as a rule of thumb.
-        share = 4 if splitter == "sentence" else 1
-        size = left.number_input(
-            f"Chunk size ({unit})", 100, 20_000, usual.chunk_size // share, 50, key=f"size-{share}-{form}"
-        )
-        overlap = right.number_input(
-            f"Overlap ({unit})", 0, 5_000, usual.chunk_overlap // share, 10, key=f"overlap-{share}-{form}"
-        )
-        try:
-            return Recipe(splitter=cast(Splitter, splitter), chunk_size=size, chunk_overlap=overlap)
-        except ValidationError as error:
-            reason = error.errors(include_input=False, include_url=False)[0]["msg"].removeprefix("Value error, ")
-            st.error(format.sentence(reason), icon=":material/error:")
-            return None
-
-
 def files_field(source: str, settings: Settings, form: str) -> list[tuple[str, BinaryIO]]:
     limit = math.ceil(settings.upload_max_bytes / 1_048_576)
     found = st.file_uploader(
@@ -114,6 +85,13 @@ def folder_field(settings: Settings, form: str) -> Path:
     )
     below = right.text_input("Folder inside it (optional)", key=f"below-{form}", placeholder="reports/2026")
     return root / (below or "").strip().strip("/")
+
+
+def opened(
+    settings: Settings, folder: Path | None, files: list[tuple[str, BinaryIO]]
+) -> Iterator[tuple[str, BinaryIO]]:
+    """The names and bytes of what would be submitted."""
+    return estimates.of_folder(settings, folder) if folder is not None else iter(files)
 
 
 def done() -> None:
@@ -158,7 +136,8 @@ settings = connection.redis().settings
 st.title("Documents")
 outage.banner_if_down()
 st.caption(
-    "PDF, Word, PowerPoint, Excel, e-mail, HTML, Markdown, CSV, JSON and plain text. "
+    "PDF, Word, PowerPoint, Excel, OpenDocument, RTF, EPUB, e-mail, HTML, XML, Markdown, CSV, JSON, plain text, "
+    "scans and pictures, and zip archives of these. "
     "What is already in the collection under the same name is replaced."
 )
 if st.session_state.pop("documents:toast", False):
@@ -173,7 +152,7 @@ source = (
 )
 folder = folder_field(settings, form) if source == SERVER else None
 files = files_field(source, settings, form) if source != SERVER else []
-
+documents = partial(opened, settings, folder, files)
 left, right = st.columns([2, 1])
 with left:
     collection = collection_field(settings, form)
@@ -184,26 +163,33 @@ with right:
         )
         or "default"
     )
-recipe = recipe_fields(form)
+with st.expander("Recipe", icon=":material/tune:"):
+    recipe = recipe_form.fields(form)
 
-ready = bool(collection and recipe and (folder if source == SERVER else files))
+chosen = bool(folder if source == SERVER else files)
+sync = folder_sync.field(collection, form, documents if chosen else None) if source != FILES else ""
+ready = bool(collection and recipe and chosen)
 with st.container(horizontal=True):
     wanted = st.button("Submit", type="primary", icon=":material/send:", disabled=not ready, key=f"submit-{form}")
-    estimates.offer(
-        bool(recipe and (folder if source == SERVER else files)),
-        form,
-        recipe,
-        lambda: estimates.of_folder(settings, folder) if source == SERVER and folder is not None else iter(files),
-    )
+    estimates.offer(bool(recipe and chosen), form, recipe, documents)
 estimates.shown(form, recipe)
 if wanted and recipe:
     with st.spinner("Saving the documents…"):
-        submit(source, files, folder, collection=collection, owner=who.me(settings), priority=priority, recipe=recipe)
+        submit(
+            source,
+            files,
+            folder,
+            collection=collection,
+            owner=who.me(settings),
+            priority=priority,
+            recipe=recipe,
+            sync=sync,
+        )
 if not ready:
     missing = [
         words
         for words, there in (
-            ("a folder" if source == SERVER else "at least one document", bool(folder if source == SERVER else files)),
+            ("a folder" if source == SERVER else "at least one document", chosen),
             ("a collection", bool(collection)),
         )
         if not there

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import actions, connection, format, job_markup, markup, outage
+from dashboard import actions, connection, exports, format, job_markup, markup, outage
 from dashboard.detail import Detail
 from dashboard.pace import Outline, of
 from tasks.errors import JobNotFound
@@ -50,9 +50,12 @@ def job() -> None:
         job_markup.head(row, now)
         + job_markup.figures(row, now)
         + (job_markup.stop_receipt(row.stop, row, now) if row.stop else "")
+        + exports.offer(connection.redis().settings.data, row)
     )
-    st.html(section("Stages") + job_markup.timeline(detail.stages, row, now))
-    st.html(section("Documents") + documents(detail, st.session_state["job:documents"]))
+    if row.documents_total or detail.stages or not row.final:
+        st.html(section("Stages") + job_markup.timeline(detail.stages, row, now))
+    if row.documents_total:
+        st.html(section("Documents") + documents(detail, st.session_state["job:documents"]))
     st.html(section("Events") + job_markup.events(detail.events, now))
     st.html(section("About this job") + job_markup.facts(row, now))
 

@@ -1,4 +1,4 @@
-"""Search for the pages and the command line: a query is embedded and its nearest passages are found.
+"""Search for the pages and the command line: a query is embedded and its best passages are found.
 
 As a program it answers JSON lines on stdin with JSON lines on stdout, so that the dashboard needs neither
 llama_index nor lancedb; it ends when stdin closes. A query is document text's neighbour: it is never logged.
@@ -55,7 +55,7 @@ class Request(BaseModel):
 
 
 def answer(settings: Settings, collection: str, query: str, k: int = 10, version: str | None = None) -> Answer:
-    """The `k` passages nearest to the query, in the current version unless one is named.
+    """The `k` best passages by meaning and by words together, in the current version unless one is named.
 
     Raises CollectionNameRefused, CollectionNotFound, SnapshotNotFound, QueryRefused, EmbedderMismatch when the
     snapshot was made with another embedder, EmbedderUnusable, EmbedderFailed.
@@ -64,7 +64,8 @@ def answer(settings: Settings, collection: str, query: str, k: int = 10, version
     from tasks.snapshots.search import search
 
     started = time.monotonic()
-    query = query.strip()
+    # JSON can carry half of a surrogate pair, which no tokenizer takes.
+    query = query.encode("utf-8", "replace").decode().strip()
     if not query:
         raise QueryRefused(reason="the query is empty; type a few words")
     if len(query) > QUERY_MAX:
@@ -77,9 +78,9 @@ def answer(settings: Settings, collection: str, query: str, k: int = 10, version
     if built != asked:
         raise EmbedderMismatch(name=collection, built=built, asked=asked)
     vector = embed_query(_embedder(settings), query)
-    if not np.isfinite(vector).all():
+    hits = search(shelf, collection, vector, k=k, version=chosen, query=query)
+    if not hits and not np.isfinite(vector).all():
         raise QueryRefused(reason="the query has no word that the embedder knows; use other words")
-    hits = search(shelf, collection, vector, k=k, version=chosen)
     return Answer(hits, chosen, round((time.monotonic() - started) * 1000))
 
 

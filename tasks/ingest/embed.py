@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 from llama_index.core.base.embeddings.base import BaseEmbedding
-from pydantic import ValidationError
 from rq.timeouts import BaseTimeoutException
 
-from tasks.errors import EmbedderFailed, EmbedderUnusable, IngestboardError
+from tasks.errors import EmbedderBusy, EmbedderFailed, EmbedderUnusable, IngestboardError
+from tasks.ingest import trouble
 from tasks.ingest.wordvectors import Vectors, WordLlamaEmbedding, normalised
 from tasks.settings import DEFAULT_EMBEDDER, Settings
 
@@ -57,11 +57,20 @@ def load_embedder(settings: Settings) -> BaseEmbedding:
 
 
 def embed(embedder: BaseEmbedding, texts: Sequence[str]) -> Vectors:
-    """One batch of texts as an (n, dimension) array; a row that has no vector is NaN. Raises EmbedderFailed."""
+    """One batch of texts as an (n, dimension) array; a row that has no vector is NaN.
+
+    Raises EmbedderFailed, and its kind EmbedderBusy when the trouble may pass.
+    """
     if isinstance(embedder, WordLlamaEmbedding):
         return embedder.vectors(texts)
     name = embedder.class_name()
     return _array(name, _guarded(name, lambda: embedder.get_text_embedding_batch(list(texts))), len(texts))
+
+
+def leave_retries_to_us(embedder: BaseEmbedding) -> None:
+    """Have a client with retries of its own make none: while it waits, nobody can cancel it or see why it waits."""
+    if "max_retries" in type(embedder).model_fields:
+        embedder.max_retries = 0  # type: ignore[attr-defined]
 
 
 def embed_query(embedder: BaseEmbedding, query: str) -> Vectors:
@@ -93,12 +102,9 @@ def _guarded(name: str, call: Callable[[], _T]) -> _T:
     except (IngestboardError, MemoryError, BaseTimeoutException):
         raise
     except Exception as error:  # noqa: BLE001 - a client library may raise anything, with a key in its message
-        raise EmbedderFailed(embedder=name, reason=_reason(error)) from None
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        fields = sorted({str(part["loc"][0]) for part in error.errors(include_input=False) if part["loc"]})
-        return f"ValidationError of {', '.join(fields)}" if fields else "ValidationError"
-    status = getattr(error, "status_code", None) or getattr(getattr(error, "response", None), "status_code", None)
-    return f"{type(error).__name__}, HTTP {status}" if isinstance(status, int) else type(error).__name__
+        found = trouble.read(error)
+        if found.passing:
+            raise EmbedderBusy(
+                embedder=name, reason=found.reason, limited=found.limited, after_s=found.after_s
+            ) from None
+        raise EmbedderFailed(embedder=name, reason=found.reason) from None

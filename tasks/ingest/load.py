@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import errno
 import logging
+import struct
 import traceback
 import zipfile
 import zlib
@@ -27,9 +28,28 @@ from pptx.exc import PythonPptxError
 from rq.timeouts import BaseTimeoutException
 
 from tasks.errors import DocumentFailed, IngestboardError
-from tasks.ingest.loading import mail, office, pdf, structures, tables, text, web
-from tasks.ingest.loading.kinds import DAMAGED, LABELS, SUPPORTED, kind
+from tasks.ingest.loading import (
+    epub,
+    mail,
+    markup,
+    office,
+    old_excel,
+    old_powerpoint,
+    old_word,
+    open_document,
+    outlook,
+    pdf,
+    pictures,
+    rich,
+    structures,
+    tables,
+    text,
+    trees,
+    web,
+)
+from tasks.ingest.loading.kinds import LABELS, SUPPORTED, kind
 from tasks.ingest.loading.portions import Piece, Portion, portions
+from tasks.ingest.loading.sentences import DAMAGED, NO_TEXT
 
 __all__ = ["SUPPORTED", "Portion", "read"]
 
@@ -39,18 +59,33 @@ _T = TypeVar("_T")
 
 _READERS: Mapping[str, Callable[[Path], Iterator[Piece]]] = MappingProxyType(
     {
-        "pdf": pdf.read,
         "docx": office.read_docx,
         "pptx": office.read_pptx,
         "xlsx": office.read_xlsx,
+        "doc": old_word.read,
+        "ppt": old_powerpoint.read,
+        "xls": old_excel.read,
+        "odt": open_document.read,
+        "ods": open_document.read,
+        "odp": open_document.read,
+        "rtf": rich.read,
+        "epub": epub.read,
         "eml": mail.read,
+        "msg": outlook.read,
         "html": web.read,
+        "xml": trees.read,
         "csv": tables.read,
         "json": structures.read,
         "jsonl": structures.read_lines,
         "md": text.read,
+        "rst": markup.read_rst,
+        "org": markup.read_org,
         "txt": text.read,
     }
+)
+# These look at the pictures in a document, when the recipe lets them.
+_LOOKING: Mapping[str, Callable[[Path, str], Iterator[Piece]]] = MappingProxyType(
+    {"pdf": pdf.read, "picture": pictures.read}
 )
 
 _EXPECTED = (
@@ -63,30 +98,30 @@ _EXPECTED = (
     PythonPptxError,
     InvalidFileException,
     MessageError,
+    struct.error,
     csv.Error,
     UnicodeError,
     EOFError,
     RecursionError,
 )
 
-_NO_TEXT = "The file holds no text; check that it is the one you meant."
-_NO_TEXT_PDF = "The PDF holds no text, only images or drawings; run text recognition (OCR) on it and upload the result."
 
-
-def read(path: Path, name: str) -> Iterator[Portion]:
+def read(path: Path, name: str, *, ocr: str = "auto") -> Iterator[Portion]:
     """The portions of the file at `path`, whose display name is `name`; the caller may stop between any two.
 
-    Raises DocumentFailed with a sentence when the document is at fault; OSError of our disk and MemoryError pass.
+    `ocr` is the recipe's: "auto" recognises the text of pictures and of PDF pages that have none, "on" also that
+    of pictures on PDF pages with text, "off" none. Raises DocumentFailed with a sentence when the document is at
+    fault; OSError of our disk and MemoryError pass.
     """
     named = SUPPORTED.get(PurePosixPath(name).suffix.lower(), "")
     found = _guarded(lambda: kind(path, name), LABELS.get(named, "a document"), name)
-    inner = portions(_READERS[found](path))
+    inner = portions(_LOOKING[found](path, ocr) if found in _LOOKING else _READERS[found](path))
     blank = True
     while (portion := _guarded(lambda: next(inner, None), LABELS[found], name)) is not None:
         blank = blank and not portion.documents
         yield portion
     if blank:
-        raise DocumentFailed(reason=_NO_TEXT_PDF if found == "pdf" else _NO_TEXT)
+        raise DocumentFailed(reason=NO_TEXT)
 
 
 def _guarded(step: Callable[[], _T], label: str, name: str) -> _T:

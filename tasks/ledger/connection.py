@@ -17,8 +17,8 @@ from tasks.settings import Settings, masked
 NEEDED = (6, 2)
 SOCKET_TIMEOUT_S = 10.0
 
-SCRIPTS = ("submit", "claim", "report", "settle", "close", "cancel", "retry", "delete", "requeue", "unlock")
-STANDALONE = frozenset({"unlock"})  # needs nothing of the prelude
+SCRIPTS = ("submit", "claim", "report", "settle", "close", "cancel", "retry", "delete", "requeue", "unlock", "limit")
+STANDALONE = frozenset({"unlock", "limit"})  # need nothing of the prelude
 
 
 @cache

@@ -23,7 +23,7 @@ from tasks.errors import (
 )
 from tasks.ledger import keys, monitor, queues, store
 from tasks.ledger.connection import Ledger
-from tasks.ledger.records import Receipt, text
+from tasks.ledger.records import Gates, Receipt, text
 from tasks.ledger.states import Action, DocumentState, State, states_allowing
 from tasks.recipe import Recipe
 from tasks.settings import QUEUES
@@ -31,6 +31,7 @@ from tasks.settings import QUEUES
 AUDIT_KEPT = 100_000
 COLLECTION_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
 INGEST = "ingest"
+REBUILD = "rebuild"  # the documents of a collection again, under another recipe, in place of its snapshot
 # A shard costs a fork and about ten round trips, 50 ms in all: many small documents share one.
 SHARD_DOCUMENTS = 64
 SHARD_BYTES = 4 * 1024 * 1024
@@ -69,6 +70,7 @@ def submit(
     priority: str = "default",
     token: str = "",
     sync: Sync = "",
+    kind: str = INGEST,
 ) -> Receipt:
     """Make a job of documents. The same token submits once, however often it is called.
 
@@ -91,7 +93,7 @@ def submit(
         "title": title or _title(unique),
         "collection": collection,
         "owner": by,
-        "kind": INGEST,
+        "kind": kind,
         "priority": priority,
         "recipe": recipe.model_dump_json(),
         "sync": sync,
@@ -248,6 +250,28 @@ def retry(ledger: Ledger, job_id: str, *, by: str, failed_only: bool = True) -> 
     sentence = f"Job {job_id} is retried as attempt {reply[1]}: {_counted(len(again), 'document')}."
     record(ledger, "retry", job_id, by=by, result=sentence)
     return Receipt(job_id, "retry", State.QUEUED, sentence)
+
+
+def set_gates(ledger: Ledger, collection: str, gates: Gates, *, by: str) -> str:
+    """Set what a publish to the collection must pass; the sentence of its audit row. Raises CollectionNameRefused."""
+    if not COLLECTION_NAME.fullmatch(collection):
+        raise CollectionNameRefused(name=collection)
+    if not (0 <= gates.max_failed_percent <= 100 and gates.min_documents >= 0):
+        raise SubmissionRefused(reason="a gate takes a share of 0 to 100 percent and a number of documents")
+    if gates.open:
+        ledger.redis.delete(keys.gates(collection))
+        sentence = f"{collection} has no gates now: every publish goes through."
+    else:
+        ledger.redis.hset(
+            keys.gates(collection),
+            mapping={"max_failed_percent": gates.max_failed_percent, "min_documents": gates.min_documents},
+        )
+        sentence = (
+            f"Publishes to {collection} are held back when more than {gates.max_failed_percent:g} percent of a job "
+            f"failed or fewer than {gates.min_documents} documents would be in it."
+        )
+    record(ledger, "set gates", collection, by=by, result=sentence)
+    return sentence
 
 
 def delete(ledger: Ledger, job_id: str, *, by: str) -> Receipt:

@@ -76,6 +76,11 @@ def embedder_limit(fingerprint: str) -> str:
     return f"{PREFIX}embedder:{fingerprint}:limit"
 
 
+def gates(collection: str) -> str:
+    """Hash {max_failed_percent, min_documents}: what a publish to the collection must pass. control"""
+    return f"{PREFIX}collection:{collection}:gates"
+
+
 def submission(token: str) -> str:
     """String: id of the job that this form submission made; one day. submit.lua"""
     return f"{PREFIX}submission:{token}"

@@ -16,6 +16,7 @@ from tasks.ledger.records import (
     DocumentRow,
     EventRow,
     Figures,
+    Gates,
     JobRow,
     Rate,
     StageRow,
@@ -79,6 +80,15 @@ def stages(ledger: Ledger, job_id: str) -> list[StageRow]:
     # Ingestion has its order; other kinds go by when they entered a stage.
     order = {stage: at for at, stage in enumerate(STAGES)}
     return sorted(rows, key=lambda row: (order.get(row.stage, len(order)), row.started_at))
+
+
+def gates(ledger: Ledger, collection: str) -> Gates:
+    """The gates of a collection."""
+    found = ledger.redis.hgetall(keys.gates(collection))
+    return Gates(
+        max_failed_percent=min(100.0, max(0.0, number(found.get(b"max_failed_percent"), 100.0))),
+        min_documents=max(0, whole(found.get(b"min_documents"))),
+    )
 
 
 def rates(ledger: Ledger) -> dict[str, Rate]:

@@ -181,6 +181,27 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
+class Gates:
+    """What a publish to a collection must pass; the defaults let everything through."""
+
+    max_failed_percent: float = 100.0
+    min_documents: int = 0
+
+    @property
+    def open(self) -> bool:
+        return self.max_failed_percent >= 100 and self.min_documents <= 0
+
+    def holds(self, *, failed: int, total: int, documents: int) -> str:
+        """Why a job with so many failures, whose snapshot would hold so many documents, is held back; else ''."""
+        share = 100 * failed / total if total else 0.0
+        if share > self.max_failed_percent:
+            return f"{share:.0f} percent of its documents failed and at most {self.max_failed_percent:g} may"
+        if documents < self.min_documents:
+            return f"the snapshot would hold {documents} documents and at least {self.min_documents} must be there"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
 class Changes:
     """What changed since a revision: rows that are new or newer, ids that are gone."""
 

@@ -40,9 +40,9 @@ def commit(staged: Staged, *, still_owner: Callable[[], bool], step: Step = quie
     try:
         with durable.disk_errors(shelf.data):
             _check(staged, still_owner)
-            _write_manifest(staged, version)
+            write_manifest(staged, version)
             step("manifest written")
-            _sync_all(staged)
+            sync_all(staged)
             step("files synced")
             _take_number(staged, version)
             step("version renamed")
@@ -54,6 +54,8 @@ def commit(staged: Staged, *, still_owner: Callable[[], bool], step: Step = quie
     except BaseException:
         _undo(staged, version)
         raise
+    finally:
+        staged.leases.close()
     return shelf.row(name, version)
 
 
@@ -66,7 +68,8 @@ def _check(staged: Staged, still_owner: Callable[[], bool], version: str = "") -
         raise BaseMoved(name=staged.name, base=staged.base or "nothing", current=current or "nothing")
 
 
-def _write_manifest(staged: Staged, version: str) -> None:
+def write_manifest(staged: Staged, version: str) -> None:
+    """What the staged folder holds, in its manifest.json; `version` is "" for one that is to be held."""
     sizes = {path.relative_to(staged.folder).as_posix(): path.stat().st_size for path in durable.files(staged.folder)}
     made = Manifest(
         collection=staged.name,
@@ -89,7 +92,7 @@ def _write_manifest(staged: Staged, version: str) -> None:
     durable.write(staged.folder / manifest.MANIFEST, staged.manifest)
 
 
-def _sync_all(staged: Staged) -> None:
+def sync_all(staged: Staged) -> None:
     """Force to disk what the base does not already have there: new files, then every folder from the leaves up."""
     for path in durable.files(staged.folder):
         if path.relative_to(staged.folder).as_posix() not in staged.linked:

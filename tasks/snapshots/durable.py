@@ -28,7 +28,7 @@ HASHED_BYTES = 1024 * 1024
 FRESH = "_new-"  # prefix of a file that is not yet under its name
 
 # A disk or its rights are at fault; any other OSError is ours to mend and keeps its traceback.
-_DISK = {getattr(errno, code) for code in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "EIO")}
+DISK = {getattr(errno, code) for code in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "EIO")}
 _NO_LINKS = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EACCES}
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
@@ -40,13 +40,13 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno is None or error.errno not in _DISK:
+        if error.errno is None or error.errno not in DISK:
             raise
         raise DataUnwritable(path=str(path), reason=os.strerror(error.errno)) from error
     except RuntimeError as error:
         # Lance's writer gives "lance error: LanceError(IO): No space left on device (os error 28), ...".
         code = _OS_ERROR.search(str(error))
-        if code is None or int(code[1]) not in _DISK:
+        if code is None or int(code[1]) not in DISK:
             raise
         raise DataUnwritable(path=str(path), reason=os.strerror(int(code[1]))) from error
 

@@ -1,4 +1,4 @@
-"""HISTORY: one line for every move of a collection's pointer; a version in it was published.
+"""HISTORY: a line for every move of a collection's pointer and every version pruned; a version in it was published.
 
 Appended after the commit point, so a crash can leave its last line away or torn: readers skip what is no
 line, and `Shelf` notes the current version before it moves on.
@@ -17,12 +17,12 @@ from tasks.snapshots.manifest import is_version
 
 HISTORY = "HISTORY"
 
-How = Literal["published", "rolled back", "recovered"]
+How = Literal["published", "rolled back", "recovered", "pruned"]
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """The pointer moved to `version`, which `job` made in its `attempt`. `at` is ISO 8601, UTC."""
+    """The pointer moved to `version`, which `job` made in its `attempt`, or it was pruned. `at` is ISO 8601, UTC."""
 
     version: str
     job: str

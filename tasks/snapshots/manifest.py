@@ -30,7 +30,7 @@ class Manifest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     collection: str
-    version: str
+    version: str  # "" while it is held
     base: str = ""  # the version it was made from; "" for the first
     job: str
     attempt: int
@@ -54,6 +54,7 @@ class DocumentEntry(BaseModel):
     name: str
     sha256: str
     chunks: int = Field(ge=0)
+    recipe: str = ""  # fingerprint of the recipe that made it; "" in versions of before it was noted
 
 
 _entry = TypeAdapter(DocumentEntry)
@@ -105,7 +106,11 @@ def encode_documents(entries: Iterable[DocumentEntry]) -> bytes:
     """One JSON object a line, sorted by name, all ASCII: a newline in a name stays inside its line."""
     ordered = sorted(entries, key=lambda entry: entry.name)
     return b"".join(
-        json.dumps({"name": entry.name, "sha256": entry.sha256, "chunks": entry.chunks}).encode() + b"\n"
+        json.dumps(
+            {"name": entry.name, "sha256": entry.sha256, "chunks": entry.chunks}
+            | ({"recipe": entry.recipe} if entry.recipe else {})
+        ).encode()
+        + b"\n"
         for entry in ordered
     )
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.errors import SnapshotInvalid, SnapshotNotFound
-from tasks.snapshots import durable, history, manifest
+from tasks.snapshots import durable, history, leases, manifest
 from tasks.snapshots.history import Move
 from tasks.snapshots.manifest import (
     TABLE,
@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 CURRENT = "CURRENT"
 STAGING = "_tmp-"
+HELD = "_held-"
 LOCK = ".lock"
 
 
@@ -103,6 +104,10 @@ class Shelf:
     def staging(self, name: str, job: str) -> Path:
         return self.folder(name) / f"{STAGING}{checked_job(job)}"
 
+    def held_path(self, name: str, job: str) -> Path:
+        """Where the snapshot that a gate held back of this job lies, whether it exists or not."""
+        return self.folder(name) / f"{HELD}{checked_job(job)}"
+
     def next_version(self, name: str) -> str:
         """One above every number in use or ever published, so that no number names two contents."""
         return f"{max((int(version) for version in self._used(name)), default=0) + 1:06d}"
@@ -121,6 +126,17 @@ class Shelf:
                 name=name, reason="its pointer names no snapshot; roll back to one of its snapshots, then retry"
             )
         return ""
+
+    @contextmanager
+    def lease(self, name: str, version: str) -> Iterator[Path]:
+        """Keep a version from being pruned while it is read; gives its folder. Raises SnapshotNotFound."""
+        path = self.path(name, version)
+        if not path.is_dir():
+            raise SnapshotNotFound(name=name, version=version)
+        with leases.held(self.folder(name) / leases.FOLDER / version):
+            if not path.is_dir():
+                raise SnapshotNotFound(name=name, version=version)
+            yield path
 
     # Writes.
 

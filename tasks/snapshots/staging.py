@@ -8,7 +8,7 @@ a fork would break. The base's files are linked, never written; cost grows with 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
@@ -16,7 +16,7 @@ from secrets import token_hex
 import pyarrow as pa
 
 from tasks.errors import EmbedderMismatch, SnapshotInvalid
-from tasks.snapshots import durable, manifest, table
+from tasks.snapshots import durable, indexing, manifest, table
 from tasks.snapshots.committing import Step, commit, quiet
 from tasks.snapshots.manifest import DocumentEntry
 from tasks.snapshots.shelf import Shelf
@@ -59,7 +59,10 @@ class Staged:
     linked: set[str] = field(default_factory=set)
     base_files: dict[str, tuple[int, int, str]] = field(default_factory=dict)
     brought: set[str] = field(default_factory=set)
+    removed: set[str] = field(default_factory=set)
+    fresh: bool = False  # takes nothing over from the base
     documents: dict[str, DocumentEntry] = field(default_factory=dict)
+    leases: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)  # of the base, until the end
 
     @property
     def chunks(self) -> int:
@@ -67,6 +70,7 @@ class Staged:
 
     def discard(self) -> None:
         """Remove this try's folder, and the job's when no other try is in it. Keeps quiet: a reason is on its way."""
+        self.leases.close()
         with contextlib.suppress(OSError):
             durable.remove(self.folder)
             self.shelf.staging(self.name, self.job).rmdir()
@@ -87,20 +91,28 @@ def stage(
     dimension: int,
     documents: Iterable[StagedDocument],
     checkpoint: Checkpoint,
+    remove: Collection[str] = (),
+    fresh: bool = False,
     step: Step = quiet,
 ) -> Staged:
     """Put the next snapshot together in `_tmp-<job>`: the current one with these documents replaced or added.
 
-    `documents` is consumed lazily; of two with one name the later counts. `checkpoint` is called between
+    `documents` is consumed lazily; of two with one name the later counts. `remove` names documents that go; one
+    that is also given stays, names that are not there are passed over. `fresh` takes nothing over from the current
+    snapshot, whose place it takes all the same: another embedder is welcome then. `checkpoint` is called between
     batches and may raise. Whatever is raised, the staging folder is gone and the current snapshot as it was:
     CollectionNameRefused, EmbedderMismatch, SnapshotInvalid, DataUnwritable, CollectionBusy.
     """
     folder = shelf.staging(name, job) / token_hex(4)
     staged = Staged(shelf, name, job, attempt, owner, recipe, embedder, dimension, shelf.base(name), folder)
-    _check_embedder(staged)
+    staged.fresh = fresh
+    if not fresh:
+        _check_embedder(staged)
     try:
         with durable.disk_errors(shelf.data):
-            _fill(staged, documents, checkpoint, step)
+            if staged.base:
+                staged.leases.enter_context(shelf.lease(name, staged.base))
+            _fill(staged, documents, remove, checkpoint, step)
     except BaseException:
         staged.discard()
         raise
@@ -122,7 +134,13 @@ def _check_embedder(staged: Staged) -> None:
     staged.base_chunks, staged.dead_chunks = base.chunks, base.dead_chunks
 
 
-def _fill(staged: Staged, documents: Iterable[StagedDocument], checkpoint: Checkpoint, step: Step) -> None:
+def _fill(
+    staged: Staged,
+    documents: Iterable[StagedDocument],
+    remove: Collection[str],
+    checkpoint: Checkpoint,
+    step: Step,
+) -> None:
     shelf, name = staged.shelf, staged.name
     shelf.discard(name, staged.job)
     staged.folder.mkdir(parents=True)
@@ -130,6 +148,8 @@ def _fill(staged: Staged, documents: Iterable[StagedDocument], checkpoint: Check
     if staged.base:
         with shelf.exclusive(name):
             shelf.note_current(name)
+        staged.base_files = durable.marks(shelf.path(name, staged.base))
+    if staged.base and not staged.fresh:
         staged.documents = {entry.name: entry for entry in shelf.documents(name, staged.base)}
         _link_base(staged)
         step("base linked")
@@ -137,14 +157,18 @@ def _fill(staged: Staged, documents: Iterable[StagedDocument], checkpoint: Check
     else:
         chunks = table.create(staged.folder, staged.dimension)
         step("table created")
+    going = sorted(staged.documents.keys() & set(remove))
+    for start in range(0, len(going), BATCH_DOCUMENTS):
+        checkpoint()
+        names = going[start : start + BATCH_DOCUMENTS]
+        _delete(staged, chunks, names)
+        for gone in names:
+            del staged.documents[gone]
+        staged.removed.update(names)
+        step("rows removed")
     for batch in _batches(documents):
         checkpoint()
-        stale = [given for given in batch if given in staged.documents and staged.documents[given].chunks]
-        if stale:
-            staged.replaced += sum(staged.documents[given].chunks for given in stale)
-            before = chunks.count_rows()
-            chunks.delete(table.of_documents(stale))
-            staged.deleted += before - chunks.count_rows()
+        if _delete(staged, chunks, batch):
             step("rows deleted")
         for rows in _rows(staged, batch.values()):
             checkpoint()
@@ -152,21 +176,38 @@ def _fill(staged: Staged, documents: Iterable[StagedDocument], checkpoint: Check
             staged.added += rows.num_rows
             step("rows added")
         for given in batch.values():
-            entry = DocumentEntry(name=given.document, sha256=given.sha256, chunks=given.table.num_rows)
+            entry = DocumentEntry(
+                name=given.document, sha256=given.sha256, chunks=given.table.num_rows, recipe=staged.recipe
+            )
             staged.documents[entry.name] = entry
             staged.brought.add(entry.name)
-    if not staged.brought:
+            staged.removed.discard(entry.name)
+    if not staged.brought and not staged.removed:
         raise staged.invalid("no document was given to it")
     checkpoint()
     _tidy(staged, chunks)
     step("table tidied")
+    indexing.keep(staged.folder, checkpoint=checkpoint, step=step)
+    table.forget_past(staged.folder)
+    step("indexes kept")
     durable.write(staged.folder / manifest.DOCUMENTS, manifest.encode_documents(staged.documents.values()))
     step("documents written")
 
 
+def _delete(staged: Staged, chunks: table.Table, names: Iterable[str]) -> bool:
+    """Delete the rows of these documents; whether the base notes any."""
+    stale = [given for given in names if given in staged.documents and staged.documents[given].chunks]
+    if not stale:
+        return False
+    staged.replaced += sum(staged.documents[given].chunks for given in stale)
+    before = chunks.count_rows()
+    chunks.delete(table.of_documents(stale))
+    staged.deleted += before - chunks.count_rows()
+    return True
+
+
 def _link_base(staged: Staged) -> None:
     source = staged.shelf.path(staged.name, staged.base)
-    staged.base_files = durable.marks(source)
     newest = table.newest_version(source)
     for relative in staged.base_files:
         if relative in (manifest.MANIFEST, manifest.DOCUMENTS) or not table.needed(relative, newest):
@@ -204,6 +245,6 @@ def _tidy(staged: Staged, chunks: table.Table) -> None:
     """Rewrite the table when dead rows outweigh the live ones or its pieces are many: paid for by those changes."""
     staged.dead_chunks += staged.deleted
     if (staged.dead_chunks and staged.dead_chunks >= staged.chunks) or table.fragments(chunks) > FRAGMENTS_MAX:
+        indexing.drop(chunks)
         table.tidy(chunks)
         staged.dead_chunks = 0
-    table.forget_past(staged.folder)

@@ -25,7 +25,7 @@ _PAST = f"{TABLE}.lance/_transactions"
 _VERSIONS = f"{TABLE}.lance/_versions"
 _HINT = "latest_version_hint.json"  # found by listing when it is missing
 
-__all__ = ["StagedDocument", "Table"]
+__all__ = ["TABLE", "StagedDocument", "Table"]
 
 ARTIFACT_COLUMNS = ("position", "page", "text", "vector")
 
@@ -87,6 +87,12 @@ def rows(staged: StagedDocument, *, name: str, recipe: str, dimension: int) -> p
     )
 
 
+def empty(dimension: int) -> pa.Table:
+    """The artifact of a document without chunks."""
+    columns = schema(dimension)
+    return pa.schema([columns.field(column) for column in ARTIFACT_COLUMNS]).empty_table()
+
+
 def of_documents(names: Iterable[str]) -> str:
     """An SQL filter for the rows of these documents. In DataFusion's strings only the single quote is special."""
     quoted = ",".join("'" + name.replace("'", "''") + "'" for name in names)
@@ -103,6 +109,8 @@ def open_table(folder: Path) -> Table:
 
 def unusable(vectors: pa.FixedSizeListArray) -> int:
     """How many vectors hold a NaN or an infinity, or nothing but zeros: no search can place them."""
+    if not len(vectors):
+        return 0
     values = vectors.flatten().to_numpy(zero_copy_only=False).reshape(len(vectors), -1)
     return int(np.count_nonzero(~np.isfinite(values).all(axis=1) | ~values.any(axis=1)))
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.snapshots import durable, manifest, table
+from tasks.snapshots import durable, indexing, manifest, table
 
 if TYPE_CHECKING:
     from tasks.snapshots.staging import Staged
@@ -45,6 +45,9 @@ def _verify(staged: Staged) -> None:
     if noted != found or staged.deleted != staged.replaced:
         raise staged.invalid(f"its documents note {noted} chunks and it holds {found}; retry the job")
     _verify_new(staged, chunks)
+    _verify_removed(staged, chunks)
+    if unusable := indexing.unusable(chunks):
+        raise staged.invalid(f"its {unusable} index does not answer for what it holds; retry the job")
     if staged.base and durable.marks(staged.shelf.path(staged.name, staged.base)) != staged.base_files:
         raise staged.invalid(f"files of {staged.base}, its base, changed meanwhile; roll back to another snapshot")
 
@@ -72,6 +75,12 @@ def _verify_new(staged: Staged, chunks: table.Table) -> None:
         held, expected = chunks.count_rows(table.of_documents(names)), sum(brought[name] for name in names)
         if held != expected:
             raise staged.invalid(f"its new documents hold {held} chunks where {expected} are expected; retry the job")
+
+
+def _verify_removed(staged: Staged, chunks: table.Table) -> None:
+    for names in _batched(sorted(staged.removed), NAMES):
+        if held := chunks.count_rows(table.of_documents(names)):
+            raise staged.invalid(f"{held} chunks of documents that were removed are still there; retry the job")
 
 
 def _batched(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:

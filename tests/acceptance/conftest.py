@@ -27,7 +27,7 @@ GRACE_S = 1.5
 class Stack:
     """A pool, its ledger and its log."""
 
-    def __init__(self, data: Path, url: str) -> None:
+    def __init__(self, data: Path, url: str, **settings: str | float) -> None:
         self.data = data
         self.log = data / "pool.log"
         self.environment = {
@@ -39,6 +39,7 @@ class Stack:
             "INGESTBOARD_CANCEL_GRACE_S": str(GRACE_S),
             "INGESTBOARD_LEASE_S": "4",
             "INGESTBOARD_FOLDERS": str(data / "shared"),
+            **{f"INGESTBOARD_{name.upper()}": str(value) for name, value in settings.items()},
         }
         self.settings = settings_of.read(
             data=data,
@@ -48,6 +49,7 @@ class Stack:
             cancel_grace_s=GRACE_S,
             lease_s=4,
             folders=(data / "shared",),
+            **settings,
         )
         self.ledger = Ledger(redis.Redis.from_url(url), self.settings)
 

@@ -183,6 +183,17 @@ def test_two_jobs_that_publish_to_one_collection_both_end_up_in_it(stack: Stack)
     assert Shelf(stack.data).snapshots("shared")[0].documents == 6
 
 
+def test_a_small_job_gets_its_turn_while_a_big_one_runs(stack: Stack) -> None:
+    big = stack.submit(*[lines(1, "SLEEP 0.2") + f" big {at}" for at in range(100)], collection="big")
+    wait_until(lambda: sum(row.job == big for row in monitor.workers(stack.ledger)) == 2, what="both workers on it")
+    small = stack.ended(stack.submit("Small.", collection="small"))
+    assert small.state is State.COMPLETED
+    assert stack.job(big).state is State.RUNNING
+    assert stack.job(big).documents_done < 60
+    control.cancel(stack.ledger, big, by="bo")
+    assert stack.ended(big).state is State.CANCELED
+
+
 def test_a_folder_on_the_server_is_read_by_the_workers(stack: Stack) -> None:
     from tasks.submitting import submit_folder
 

@@ -115,10 +115,18 @@ def test_rolling_back_asks_first_and_records_who(open_page: Open, library: Libra
     page = open_page("collections", name="contracts")
     click(page, "Roll back…")
     assert library.current == "000002"
-    page.button(key="roll-yes").click().run()
+    page.button(key="asked-yes").click().run()
     assert library.asked == ["test@example.com: contracts to 000001"]
-    assert "is at snapshot 000001 now" in page.toast[0].value
+    assert "is at snapshot 000001 now" in page.text[0].value
     assert "000001 Current" in words_of(page)
+
+
+def test_a_question_that_is_declined_changes_nothing(open_page: Open, library: Library) -> None:
+    page = open_page("collections", name="contracts")
+    click(page, "Roll back…")
+    click(page, "Stay")
+    assert library.asked == []
+    assert "Stay" not in [one.label for one in page.button]
 
 
 def test_a_collection_that_has_published_nothing_yet_is_said(open_page: Open, library: Library) -> None:

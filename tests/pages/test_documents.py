@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from tasks import catalog
 from tasks import settings as settings_of
 from tasks.ledger import Ledger, monitor
 from tasks.recipe import Recipe
-from tasks.snapshots import CollectionRow
+from tasks.snapshots import CollectionRow, Shelf
 from tasks.submitting import submit_files
 from tests.pages.conftest import Open, words_of
 from tests.pages.test_job import click
+from tests.snapshot_factories import lay
 
 TWO_FILES = [("a.txt", b"first", "text/plain"), ("b.md", b"# second", "text/markdown")]
 
@@ -149,6 +151,62 @@ def test_an_allowed_folder_of_the_server_is_submitted(tmp_path: Path, open_page:
     click(page, "Submit")
     assert "not among those allowed" in page.error[0].value
     assert monitor.page(ledger)[1] == 1
+
+
+def folder_page(tmp_path: Path, open_page: Open, names: list[str]) -> tuple[AppTest, Ledger]:
+    """The form for a folder of the server; the collection holds a.txt and b.txt already."""
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    for name in names:
+        (inbox / name).write_text(name)
+    with zipfile.ZipFile(inbox / "more.zip", "w") as packed:
+        packed.writestr("inner.txt", "inner")
+    data = tmp_path / "data"
+    ledger = Ledger(fakeredis.FakeRedis(), settings_of.read(data=data, redis_url="redis://unused", folders=(inbox,)))
+    connection.use(ledger, tick_s=0)
+    lay(Shelf(data), "contracts", "000001")
+    page = open_page("documents")
+    page.segmented_control(key="source").set_value("Folder on the server").run()
+    choose(page, "contracts")
+    next(one for one in page.checkbox if one.label.startswith("Also remove")).check().run()
+    return page, ledger
+
+
+def test_a_sync_that_removes_nothing_says_so(tmp_path: Path, open_page: Open) -> None:
+    page, ledger = folder_page(tmp_path, open_page, ["a.txt", "b.txt"])
+    assert "Nothing would be removed from contracts." in [one.value for one in page.main.caption]
+    click(page, "Submit")
+    [row], _ = monitor.page(ledger)
+    assert (row.sync, row.documents_total) == ("careful", 3)
+    assert "more.zip/inner.txt" in [document.name for document in monitor.documents(ledger, row.id)]
+
+
+def test_a_sync_shows_what_would_go_and_stops_at_the_brake(tmp_path: Path, open_page: Open) -> None:
+    page, ledger = folder_page(tmp_path, open_page, ["a.txt"])
+    assert "1 document would be removed b.txt" in words_of(page)
+    assert "1 of the 2 documents in contracts are not in the folder any more" in page.warning[0].value
+    assert not (ledger.settings.data / "uploads").exists(), "a preview saves nothing"
+    click(page, "Submit")
+    assert "say yes to removing them" in page.error[0].value
+    assert monitor.page(ledger)[1] == 0
+    next(one for one in page.checkbox if one.label == "Remove them all the same").check().run()
+    click(page, "Submit")
+    [row], _ = monitor.page(ledger)
+    assert row.sync == "yes"
+
+
+def test_loose_files_are_never_a_sync(open_page: Open, board_ledger: Ledger) -> None:
+    page = filled(open_page("documents"))
+    assert not page.checkbox
+    click(page, "Submit")
+    [row], _ = monitor.page(board_ledger)
+    assert row.sync == ""
+
+
+def test_a_sync_without_a_folder_that_can_be_read_is_a_sentence(tmp_path: Path, open_page: Open) -> None:
+    page, _ = folder_page(tmp_path, open_page, ["a.txt", "b.txt"])
+    next(one for one in page.text_input if one.label.startswith("Folder inside")).set_value("gone").run()
+    assert "there is no folder" in page.error[0].value
 
 
 def test_without_an_allow_list_no_folder_of_the_server_is_offered(open_page: Open) -> None:

@@ -6,8 +6,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard.pace import MOVING_S
+from tasks.kinds import EXPORT, export_path
 from tasks.ledger import Ledger, State, control, monitor, store
-from tests.factories import submitted
+from tests.factories import claimed, submitted
 from tests.pages.conftest import Open, html_of, words_of
 from tests.pages.stub_worker import StubWorker
 
@@ -167,6 +168,59 @@ def test_an_unknown_job_is_a_friendly_sentence(open_page: Open) -> None:
 
 def test_without_a_job_the_page_says_how_to_choose_one(open_page: Open) -> None:
     assert "No job chosen" in words_of(open_page("job"))
+
+
+def exporting(ledger: Ledger) -> str:
+    """A job that exports a collection."""
+    arguments = EXPORT.check('{"format": "jsonl", "vectors": false}').model_dump_json()
+    return control.request(
+        ledger, kind=EXPORT.name, collection="contracts", arguments=arguments, owner="ana", title="Export contracts"
+    ).job
+
+
+def test_a_job_without_documents_shows_its_kind_and_what_it_did(open_page: Open, board_ledger: Ledger) -> None:
+    job = exporting(board_ledger)
+    page = open_page("job", job=job)
+    words = words_of(page)
+    assert "Queued Export contracts export" in words
+    assert "Documents" not in words
+    assert "documents done" not in words
+    assert "Asked format jsonl, vectors no" in words
+    claim = claimed(board_ledger, job, store.PUBLISH)
+    store.close(board_ledger, job, claim.attempt, done="contracts is in contracts.jsonl.")
+    page.run()
+    words = words_of(page)
+    assert "contracts is in contracts.jsonl." in words
+    assert "No stage has been entered yet." not in words, "it ended without one"
+    assert labels(page) == ["Retry all", "Delete"]
+
+
+def test_a_finished_export_is_offered_while_its_file_is_there(open_page: Open, board_ledger: Ledger) -> None:
+    job = exporting(board_ledger)
+    page = open_page("job", job=job)
+    assert "Download" not in words_of(page)
+    claim = claimed(board_ledger, job, store.PUBLISH)
+    store.close(board_ledger, job, claim.attempt, done="Done.")
+    path = export_path(board_ledger.settings.data, job, "contracts", "jsonl")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"x" * 1200)
+    page.run()
+    assert "Download contracts.jsonl 1.2 kB" in words_of(page)
+    assert f'href="exports/{job}"' in html_of(page)
+    path.unlink()
+    page.run()
+    assert "The exported file is no longer there; export the snapshot again." in words_of(page)
+
+
+def test_a_canceled_job_without_documents_speaks_of_none(open_page: Open, board_ledger: Ledger) -> None:
+    job = exporting(board_ledger)
+    page = open_page("job", job=job)
+    click(page, "Cancel")
+    assert "stops" in page.text[0].value or "will be canceled at once" in page.text[0].value
+    click(page, "Cancel the job")
+    words = words_of(page)
+    assert "It did not do what it was asked." in words
+    assert "No document was finished" not in words
 
 
 def test_many_documents_are_paged(open_page: Open, board_ledger: Ledger) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tasks.errors import CollectionNameRefused, CollectionNotFound, EmbedderMismatch, SnapshotNotFound
 from tasks.snapshots import Shelf, durable
@@ -114,8 +116,8 @@ def test_a_version_that_vanishes_is_not_found_even_if_it_was_open(tmp_path: Path
     assert search(shelf, "papers", axis(0), version="000001")
     real = module._table
 
-    def vanish(path: Path, name: str, version: str) -> Any:
-        table = real(path, name, version)
+    def vanish(path: Path, missing: Any) -> Any:
+        table = real(path, missing)
         durable.remove(path)
         return table
 
@@ -142,3 +144,164 @@ def test_tables_stay_open_and_only_so_many_of_them(tmp_path: Path) -> None:
             search(shelf, name, axis(0))
     assert opened.call_count == 4, "one, two, three, and two again"
     assert len(module._open) == 2
+
+
+def prose(name: str, text: str, vector: Any) -> Any:
+    """A document of one chunk with just this text."""
+    import pyarrow as pa
+
+    made = document(name, 1, text=text, vector=vector)
+    return type(made)(name, made.sha256, made.table.set_column(2, "text", pa.array([text])))
+
+
+def names(hits: list[Any]) -> list[str]:
+    return [hit.document for hit in hits]
+
+
+@in_own_process
+def test_meaning_and_words_are_ranked_together(tmp_path: Path) -> None:
+    from tasks.snapshots.search import search
+
+    shelf = Shelf(tmp_path)
+    documents = [
+        prose("both.txt", "The invoice ZX-81 is due.", [0.9, 0.1, 0, 0, 0, 0, 0, 0]),
+        prose("near.txt", "Payment terms of all contracts.", axis(0)),
+        prose("word.txt", "ZX-81 is an old computer.", axis(3)),
+        prose("none.txt", "Soup of carrots.", axis(4)),
+    ]
+    publish(shelf, "papers", documents)
+
+    hits = search(shelf, "papers", axis(0), query="zx-81", k=4)
+
+    assert names(hits)[:1] == ["both.txt"], "in both lists"
+    assert set(names(hits)[1:3]) == {"near.txt", "word.txt"}
+    assert {hit.document: hit.score for hit in hits} == pytest.approx(
+        {"both.txt": 0.9939, "near.txt": 1.0, "word.txt": 0.0, "none.txt": 0.0}, abs=1e-3
+    )
+    assert names(search(shelf, "papers", axis(0), k=1)) == ["near.txt"], "without words the vector decides"
+    assert set(names(search(shelf, "papers", axis(0), query="zx-81", mode="text"))) == {"both.txt", "word.txt"}
+    assert len(search(shelf, "papers", axis(0), query="zx-81", mode="vector")) == 4
+
+
+@in_own_process
+def test_a_hit_for_its_words_alone_has_the_cosine_similarity_of_its_vector(tmp_path: Path) -> None:
+    from tasks.snapshots.search import search
+
+    shelf = Shelf(tmp_path)
+    publish(shelf, "papers", [prose("a.txt", "harbour", [1.0, 1.0, 0, 0, 0, 0, 0, 0])])
+    (hit,) = search(shelf, "papers", axis(0), query="harbour", mode="text")
+    assert hit.score == pytest.approx(0.7071, abs=1e-4)
+    (hit,) = search(shelf, "papers", [float("nan")] * 8, query="harbour")
+    assert (hit.document, hit.score) == ("a.txt", 0.0), "words find what the embedder does not know"
+
+
+@in_own_process
+def test_words_are_found_in_any_language_and_whatever_was_published_since_the_index(tmp_path: Path) -> None:
+    from tasks.snapshots.indexing import found
+    from tasks.snapshots.search import search
+    from tasks.snapshots.table import open_table
+
+    shelf = Shelf(tmp_path)
+    publish(shelf, "papers", [document("base.txt", 50), prose("ja.txt", "東京の港は深い", axis(1))])
+    publish(
+        shelf, "papers", [prose("de.txt", "Die Häfen sind tief; siehe anlage.pdf", axis(2)), prose("b", "b", axis(3))]
+    )
+    text = found(open_table(shelf.path("papers", "000002")))["text"]
+    assert (text.num_indexed_rows, text.num_unindexed_rows) == (51, 2), "the index of the base serves on"
+
+    def told(query: str) -> list[str]:
+        return names(search(shelf, "papers", axis(0), query=query, mode="text"))
+
+    assert told("港") == ["ja.txt"]
+    assert told("hafen häfen") == ["de.txt"]
+    assert told("ANLAGE") == ["de.txt"]
+    assert len(told("base")) == 10
+    assert told("unheard") == []
+
+
+@in_own_process
+def test_no_query_text_ever_raises(tmp_path: Path) -> None:
+    from tasks.snapshots.search import search
+
+    shelf = Shelf(tmp_path)
+    publish(shelf, "papers", [document("a.txt", 5)])
+    odd = [
+        '"',
+        "'",
+        '"a" AND',
+        "a OR",
+        "NOT",
+        "(",
+        "a~2",
+        "a*",
+        "+a -b",
+        "text:a",
+        "a^9",
+        "\\",
+        "{}",
+        "%",
+        "\0",
+        "\ud800",
+    ]
+    for query in [*odd, "", " ", "\u2028", "🦆" * 50, "é" * 10_000, "a " * 5_000, *map(chr, range(0, 0x3000, 61))]:
+        for mode in ("hybrid", "text"):
+            assert len(search(shelf, "papers", axis(0), query=query, mode=mode)) <= 5
+
+
+@in_own_process
+def test_whatever_is_typed_the_nearest_passages_are_found(tmp_path: Path) -> None:
+    from tasks.snapshots.search import search
+
+    shelf = Shelf(tmp_path)
+    publish(shelf, "papers", [document("a.txt", 5)])
+
+    @settings(max_examples=100, deadline=None, database=None)
+    @given(st.text(max_size=60))
+    def check(query: str) -> None:
+        assert len(search(shelf, "papers", axis(0), query=query)) == 5
+
+    check()
+
+
+@in_own_process
+def test_a_snapshot_of_before_there_were_indexes_is_searched_by_vector(tmp_path: Path) -> None:
+    from tasks.snapshots import indexing
+    from tasks.snapshots.search import search
+
+    shelf = Shelf(tmp_path)
+    with mock.patch.object(indexing, "keep"):
+        publish(shelf, "papers", [document("a.txt", 5)])
+    assert not (shelf.path("papers", "000001") / "chunks.lance" / "_indices").exists()
+    assert len(search(shelf, "papers", axis(0), query="a")) == 5
+    assert search(shelf, "papers", axis(0), query="a", mode="text") == []
+    publish(shelf, "papers", [document("b.txt", 1)])
+    assert len(search(shelf, "papers", axis(0), query="a", mode="text")) == 5, "the next version has them"
+
+
+@in_own_process
+def test_a_vector_index_finds_what_brute_force_finds_with_the_same_scores(tmp_path: Path) -> None:
+    from tasks.snapshots import indexing
+    from tasks.snapshots.search import search
+
+    shelf = Shelf(tmp_path)
+    publish(shelf, "papers", [document("a.txt", 600)])
+    with mock.patch.object(indexing, "VECTOR_ROWS", 500):
+        publish(shelf, "papers", [document("b.txt", 5)])
+    assert search(shelf, "papers", axis(0), k=1) == search(shelf, "papers", axis(0), k=1, version="000002")
+    for index in range(8):
+        exact = {hit for hit in search(shelf, "papers", axis(index), version="000001") if hit.document == "a.txt"}
+        found = search(shelf, "papers", axis(index), k=15)
+        assert len({(hit.document, hit.chunk) for hit in exact} - {(hit.document, hit.chunk) for hit in found}) <= 1
+        scores = {(hit.document, hit.chunk): hit.score for hit in found}
+        assert all(
+            scores.get((hit.document, hit.chunk), hit.score) == pytest.approx(hit.score, abs=1e-4) for hit in exact
+        )
+
+
+@in_own_process
+def test_a_collection_without_any_chunk_has_no_hits(tmp_path: Path) -> None:
+    from tasks.snapshots.search import search
+
+    shelf = Shelf(tmp_path)
+    publish(shelf, "papers", [document("empty.txt", 0)])
+    assert search(shelf, "papers", axis(0), query="a") == []

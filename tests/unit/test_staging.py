@@ -136,7 +136,7 @@ def test_documents_are_taken_as_they_are_needed_and_written_in_bounded_batches(t
     batch = ["checked", "checked", "rows added"]
     assert log[2:] == [
         *["read 0", "read 1", *batch, "read 2", "read 3", *batch, "read 4", "read 5", *batch],
-        *["checked", "table tidied", "documents written"],
+        *["checked", "table tidied", "text index made", "indexes kept", "documents written"],
     ]
 
 
@@ -524,3 +524,170 @@ def test_a_disk_that_takes_no_more_is_told_at_every_step_and_leaves_the_old_vers
     assert len(refused) == 7, "the last limit leaves room"
     assert all(told.startswith(sentence) for told in refused)
     assert held(shelf, "papers")["new.txt"] == 900
+
+
+@in_own_process
+def test_documents_can_be_removed_with_or_without_others_being_added(tmp_path: Path) -> None:
+    shelf, steps = Shelf(tmp_path), list[str]()
+    publish(shelf, "papers", [document(name, 2) for name in [*ODD_NAMES, "innocent", "replaced"]])
+
+    given = [document("new.txt", 1), document("replaced", 3, text="new")]
+    publish(shelf, "papers", given, remove=[*ODD_NAMES, "replaced", "never there"], step=steps.append)
+    assert held(shelf, "papers") == {"innocent": 2, "new.txt": 1, "replaced": 3}
+    assert [entry.name for entry in shelf.documents("papers", "000002")] == ["innocent", "new.txt", "replaced"]
+    assert steps.count("rows removed") == 1
+
+    publish(shelf, "papers", [], remove={"new.txt"})
+    assert held(shelf, "papers") == {"innocent": 2, "replaced": 3}
+    publish(shelf, "papers", [], remove={"innocent", "replaced"})
+    assert held(shelf, "papers") == {}
+    found = shelf.manifest("papers", "000004")
+    assert (found.documents, found.chunks, found.base) == (0, 0, "000003")
+    publish(shelf, "papers", [document("again.txt", 2)])
+    assert held(shelf, "papers") == {"again.txt": 2}
+    assert held(shelf, "papers", "000001")["innocent"] == 2
+
+
+@in_own_process
+def test_removing_nothing_that_is_there_is_no_snapshot(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    publish(shelf, "papers", [document("a.txt")])
+    with pytest.raises(SnapshotInvalid, match="no document"):
+        staged(shelf, "papers", [], remove=["b.txt"])
+    assert litter(shelf, "papers") == []
+
+
+@in_own_process
+def test_verification_finds_rows_of_a_document_that_was_removed(tmp_path: Path) -> None:
+    from tasks.snapshots import table
+    from tasks.snapshots.staging import verify
+
+    shelf = Shelf(tmp_path)
+    publish(shelf, "papers", [document("a.txt", 5), document("b.txt", 5)])
+    with mock.patch.object(table, "of_documents", return_value="document = 'b.txt'"):  # the wrong rows go
+        new = staged(shelf, "papers", [], remove=["a.txt"])
+    with pytest.raises(SnapshotInvalid, match="5 chunks of documents that were removed"):
+        verify(new)
+
+
+@in_own_process
+def test_the_recipe_of_each_document_is_noted(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    publish(shelf, "papers", [document("a.txt"), document("b.txt")], recipe="one")
+    publish(shelf, "papers", [document("b.txt")], recipe="two")
+    assert {entry.name: entry.recipe for entry in shelf.documents("papers", "000002")} == {
+        "a.txt": "one",
+        "b.txt": "two",
+    }
+
+
+def indexes(folder: Path) -> dict[str, str]:
+    from tasks.snapshots.indexing import found
+    from tasks.snapshots.table import open_table
+
+    return {column: str(index.index_uuid) for column, index in found(open_table(folder)).items()}
+
+
+@in_own_process
+def test_indexes_are_shared_with_the_base_until_too_much_is_unknown_to_them(tmp_path: Path) -> None:
+    from tasks.snapshots import indexing
+
+    shelf = Shelf(tmp_path)
+    folders = [shelf.path("papers", f"00000{number}") for number in range(4)]
+    with mock.patch.multiple(indexing, VECTOR_ROWS=500, TEXT_BEHIND=100):
+        publish(shelf, "papers", [document("a.txt", 600)])
+        publish(shelf, "papers", [document("b.txt", 50)])
+        publish(shelf, "papers", [document("c.txt", 70)])
+    first, second, third = (indexes(folder) for folder in folders[1:])
+    assert first.keys() == {"text", "vector"}
+    assert second == first
+    assert all(third[column] != first[column] for column in first)
+    kept = {path.name for path in (folders[3] / "chunks.lance" / "_indices").iterdir()}
+    assert kept == set(third.values()), "the files of replaced indexes went"
+    for folder in folders[1:3]:
+        for path in durable.files(folder / "chunks.lance" / "_indices"):
+            assert path.stat().st_nlink == 2, "linked, not written again"
+
+
+@in_own_process
+def test_no_index_lives_on_without_a_row_that_it_knows(tmp_path: Path) -> None:
+    from tasks.snapshots.search import search
+
+    shelf = Shelf(tmp_path)
+    publish(shelf, "papers", [document("a.txt", 5, text="apple")])
+    publish(shelf, "papers", [document("b.txt", 5, text="pear")], remove=["a.txt"])
+    for query, expected in (("apple", 0), ("pear", 5)):
+        assert len(search(shelf, "papers", [1.0] * 8, query=query, mode="text")) == expected
+
+
+@in_own_process
+def test_indexes_survive_that_the_table_is_rewritten(tmp_path: Path) -> None:
+    from tasks.snapshots import indexing, staging
+    from tasks.snapshots.search import search
+
+    shelf = Shelf(tmp_path)
+    with mock.patch.object(staging, "FRAGMENTS_MAX", 2), mock.patch.object(indexing, "VECTOR_ROWS", 300):
+        for name in ("a", "b", "c", "d", "e"):
+            publish(shelf, "papers", [document(f"{name}.txt", 300, text=f"word{name}")], job=name)
+    for name in ("a", "b", "c", "d", "e"):
+        hits = search(shelf, "papers", [1.0] * 8, query=f"word{name}", mode="text")
+        assert {hit.document for hit in hits} == {f"{name}.txt"}
+    assert len(search(shelf, "papers", [1.0] * 8, k=100)) == 100
+
+
+@in_own_process
+def test_a_cancel_while_an_index_is_made_leaves_nothing(tmp_path: Path) -> None:
+    from tasks.snapshots import indexing
+
+    shelf = Shelf(tmp_path)
+    rows_written = False
+
+    def step(name: str) -> None:
+        nonlocal rows_written
+        rows_written |= name == "table tidied"
+
+    def checkpoint() -> None:
+        if rows_written:
+            raise Canceled(job="job1")
+
+    with mock.patch.object(indexing, "POLL_S", 0.001), pytest.raises(Canceled):
+        staged(shelf, "papers", [document("a.txt", 20_000, text="many words " * 20)], step=step, checkpoint=checkpoint)
+    assert litter(shelf, "papers") == []
+
+
+@in_own_process
+def test_verification_finds_an_index_that_cannot_be_read(tmp_path: Path) -> None:
+    from tasks.snapshots.staging import verify
+
+    shelf = Shelf(tmp_path)
+    publish(shelf, "papers", [document("a.txt", 50)])
+    new = staged(shelf, "papers", [document("b.txt", 2)])
+    for path in durable.files(new.folder / "chunks.lance" / "_indices"):
+        path.unlink()
+    with pytest.raises(SnapshotInvalid, match="index does not answer"):
+        verify(new)
+    assert litter(shelf, "papers") == []
+
+
+@in_own_process
+def test_an_artifact_without_chunks_is_a_document_without_chunks(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    publish(shelf, "papers", [document("empty.txt", 0), document("a.txt", 1)])
+    assert [(entry.name, entry.chunks) for entry in shelf.documents("papers", "000001")] == [
+        ("a.txt", 1),
+        ("empty.txt", 0),
+    ]
+
+
+@in_own_process
+def test_a_fresh_snapshot_takes_nothing_over_and_may_have_another_embedder(tmp_path: Path) -> None:
+    shelf, steps = Shelf(tmp_path), list[str]()
+    publish(shelf, "papers", [document("a.txt"), document("b.txt")])
+    given = {"embedder": "other-4", "dimension": 4, "fresh": True}
+    assert publish(shelf, "papers", [document("b.txt", 5, dimension=4)], step=steps.append, **given) == "000002"
+    assert held(shelf, "papers") == {"b.txt": 5}
+    assert held(shelf, "papers", "000001") == {"a.txt": 3, "b.txt": 3}
+    found = shelf.manifest("papers", "000002")
+    assert (found.base, found.embedder, found.dimension, found.documents) == ("000001", "other-4", 4, 1)
+    assert found.written_bytes == found.size_bytes
+    assert "base linked" not in steps

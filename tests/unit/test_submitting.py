@@ -65,6 +65,25 @@ def test_equal_bytes_are_saved_once(tmp_path: Path) -> None:
     assert [path.name for path in uploads.folder.iterdir()] == [first[0]]
 
 
+def test_bytes_that_are_there_already_are_read_and_not_written_again(tmp_path: Path) -> None:
+    uploads = Uploads(tmp_path)
+    first = uploads.save(BytesIO(b"same"), max_bytes=100)
+    inode = uploads.path(first[0]).stat().st_ino
+    os.utime(uploads.path(first[0]), (0, 0))
+    assert uploads.save(BytesIO(b"same"), max_bytes=100) == first
+    found = uploads.path(first[0]).stat()
+    assert (found.st_ino, found.st_mtime > 0) == (inode, True)  # and whoever cleans by age leaves it
+
+
+def test_a_stream_that_cannot_be_wound_back_is_saved_too(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"same")
+    os.close(writing)
+    with os.fdopen(reading, "rb") as stream:
+        sha256, size = Uploads(tmp_path).save(stream, max_bytes=100)
+    assert (Uploads(tmp_path).path(sha256).read_bytes(), size) == (b"same", 4)
+
+
 def test_a_file_that_is_too_large_is_refused_by_name_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(SubmissionRefused, match=r"big\.txt is larger than"):
         Uploads(tmp_path).save(BytesIO(b"x" * 101), max_bytes=100, name="big.txt")

@@ -12,32 +12,41 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
+import olefile
+
 from tasks.errors import DocumentFailed
 from tasks.ingest.loading import office, text
+from tasks.ingest.loading.sentences import DAMAGED, EMPTY_ZIP, ENCRYPTED, HEIF, NESTED, OTHER, UNKNOWN
+from tasks.ingest.loading.signatures import OLE_STREAMS, OPEN_DOCUMENT, OTHERS, PICTURES
 
+_SUFFIXES = {
+    "pdf": ".pdf",
+    "docx": ".docx",
+    "pptx": ".pptx",
+    "xlsx": ".xlsx",
+    "doc": ".doc",
+    "ppt": ".ppt",
+    "xls": ".xls",
+    "odt": ".odt",
+    "ods": ".ods",
+    "odp": ".odp",
+    "rtf": ".rtf",
+    "epub": ".epub",
+    "eml": ".eml",
+    "msg": ".msg",
+    "html": ".html .htm .xhtml",
+    "xml": ".xml",
+    "csv": ".csv .tsv",
+    "json": ".json",
+    "jsonl": ".jsonl .ndjson",
+    "md": ".md .markdown",
+    "rst": ".rst",
+    "org": ".org",
+    "txt": ".txt .text .log",
+    "picture": ".png .jpg .jpeg .tif .tiff .webp .bmp .gif",
+}
 SUPPORTED: Mapping[str, str] = MappingProxyType(
-    {
-        ".pdf": "pdf",
-        ".docx": "docx",
-        ".pptx": "pptx",
-        ".xlsx": "xlsx",
-        ".eml": "eml",
-        ".html": "html",
-        ".htm": "html",
-        ".xhtml": "html",
-        ".csv": "csv",
-        ".tsv": "csv",
-        ".json": "json",
-        ".jsonl": "jsonl",
-        ".ndjson": "jsonl",
-        ".md": "md",
-        ".markdown": "md",
-        ".txt": "txt",
-        ".text": "txt",
-        ".log": "txt",
-        ".rst": "txt",
-        ".org": "txt",
-    }
+    {suffix: kind for kind, suffixes in _SUFFIXES.items() for suffix in suffixes.split()}
 )
 
 LABELS: Mapping[str, str] = MappingProxyType(
@@ -46,62 +55,37 @@ LABELS: Mapping[str, str] = MappingProxyType(
         "docx": "a Word document",
         "pptx": "a PowerPoint presentation",
         "xlsx": "an Excel workbook",
+        "doc": "an old Word document (.doc)",
+        "ppt": "an old PowerPoint presentation (.ppt)",
+        "xls": "an old Excel workbook (.xls)",
+        "odt": "an OpenDocument text",
+        "ods": "an OpenDocument spreadsheet",
+        "odp": "an OpenDocument presentation",
+        "rtf": "rich text (RTF)",
+        "epub": "an e-book (EPUB)",
         "eml": "an e-mail",
+        "msg": "an Outlook message",
         "html": "a web page",
+        "xml": "XML",
         "csv": "a table (CSV)",
         "json": "JSON",
         "jsonl": "JSON lines",
         "md": "Markdown",
+        "rst": "reStructuredText",
+        "org": "an Org file",
         "txt": "text",
+        "picture": "a picture",
     }
 )
 
-FORMATS = "PDF, Word, PowerPoint, Excel, e-mail, HTML, CSV, JSON, Markdown or plain text"
-ENCRYPTED = "The file is protected with a password; save it without one and upload it again."
-DAMAGED = "The file could not be read as {label}; it may be damaged: open it, save it again and upload that."
-
 _HEAD = 8192
-_BINARY = {"pdf", "docx", "pptx", "xlsx"}
-_PICTURE = "The file is a picture ({format}) and holds no text; upload {formats}."
-_OTHER = "The file is {what}, which cannot be read here; {remedy}."
-_INSTEAD = f"upload {FORMATS}"
-_UNPACK = "unpack it and upload the documents in it"
-
-_PICTURES = (
-    (b"\x89PNG\r\n", "PNG"),
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"GIF8", "GIF"),
-    (b"II*\0", "TIFF"),
-    (b"MM\0*", "TIFF"),
-)
-_OTHERS = (
-    (b"{\\rtf", "a rich text (RTF) file", "save it as .docx or PDF"),
-    (b"\x1f\x8b", "a gzip archive", _UNPACK),
-    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", _UNPACK),
-    (b"Rar!\x1a", "a RAR archive", _UNPACK),
-    (b"BZh", "a bzip2 archive", _UNPACK),
-    (b"\xfd7zXZ\0", "an xz archive", _UNPACK),
-    (b"\x7fELF", "a program", _INSTEAD),
-    (b"SQLite format 3\0", "a database", "export its tables as CSV"),
-    (b"%!PS", "a PostScript file", "save it as PDF"),
-    (b"ID3", "a sound file", _INSTEAD),
-    (b"OggS", "a sound file", _INSTEAD),
-    (b"PAR1", "a Parquet table", "save it as CSV"),
-)
-
-# Names of streams in the directory of an OLE compound file ([MS-CFB] 2.6.1), UTF-16 there.
-_OLE_STREAMS = (
-    ("EncryptedPackage", "", ""),
-    ("WordDocument", "an old Word file (.doc)", "save it as .docx"),
-    ("PowerPoint Document", "an old PowerPoint file (.ppt)", "save it as .pptx"),
-    ("Workbook", "an old Excel file (.xls)", "save it as .xlsx"),
-    ("__properties_version1.0", "an Outlook message (.msg)", "save it as .eml"),
-    ("__nameid_version1.0", "an Outlook message (.msg)", "save it as .eml"),
-)
+_TEXTS = frozenset({"eml", "html", "xml", "csv", "json", "jsonl", "md", "rst", "org", "txt"})
+_ZIPPED = frozenset({"docx", "pptx", "xlsx", "odt", "ods", "odp", "epub"})
 
 _HTML = re.compile(
     r"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
 )
+_XML = re.compile(r"\s*<\?xml\b")
 _MAIL = re.compile(
     r"(?:(?:From|To|Subject|Date|Received|Return-Path|Message-ID|MIME-Version):[^\n]*\n(?:[ \t][^\n]*\n)*){2}", re.I
 )
@@ -120,13 +104,13 @@ def kind(path: Path, name: str) -> str:
     found = _by_magic(path, head, named)
     if found:
         return found
-    if named and named not in _BINARY:
+    if named in _TEXTS:
         return named
     if text.looks_like_text(head):
         return _by_text(text.head(head))
     if named:
         raise DocumentFailed(reason=DAMAGED.format(label=LABELS[named]))
-    raise DocumentFailed(reason=f"The file is of a format that cannot be read here; upload {FORMATS}.")
+    raise DocumentFailed(reason=UNKNOWN)
 
 
 def _by_magic(path: Path, head: bytes, named: str) -> str:
@@ -135,57 +119,73 @@ def _by_magic(path: Path, head: bytes, named: str) -> str:
         return "pdf"
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _zip_kind(path, named)
-    if head.startswith(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"):
-        raise DocumentFailed(reason=_ole_reason(path, head))
-    for magic, picture in _PICTURES:
-        if head.startswith(magic):
-            raise DocumentFailed(reason=_PICTURE.format(format=picture, formats=FORMATS))
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        raise DocumentFailed(reason=_PICTURE.format(format="WebP", formats=FORMATS))
+    if head.startswith(olefile.MAGIC):
+        return _ole_kind(path, named)
+    if head.startswith(b"{\\rtf"):
+        return "rtf"
+    if any(head.startswith(magic) for magic in PICTURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
+        return "picture"
+    if head[:2] == b"BM" and head[6:10] == bytes(4):
+        return "picture"
     if head[4:8] == b"ftyp":
         if head[8:12] in (b"heic", b"heix", b"mif1", b"avif"):
-            raise DocumentFailed(reason=_PICTURE.format(format="HEIF", formats=FORMATS))
-        raise DocumentFailed(reason=_OTHER.format(what="a video", remedy=_INSTEAD))
-    for magic, what, remedy in _OTHERS:
+            raise DocumentFailed(reason=HEIF)
+        raise DocumentFailed(reason=OTHER.format(what="a video or a sound file", remedy="upload its text"))
+    for magic, what, remedy in OTHERS:
         if head.startswith(magic):
-            raise DocumentFailed(reason=_OTHER.format(what=what, remedy=remedy))
+            raise DocumentFailed(reason=OTHER.format(what=what, remedy=remedy))
     return ""
 
 
 def _zip_kind(path: Path, named: str) -> str:
+    """What a zip file is, told by the names of its parts; an archive of documents was unpacked before, or never."""
     try:
         names = office.members(path)
+        for folder, found in (("word/", "docx"), ("ppt/", "pptx"), ("xl/", "xlsx")):
+            if any(member.startswith(folder) for member in names):
+                return found
+        if "META-INF/container.xml" in names:
+            return "epub"
+        if "content.xml" in names:
+            return _open_document(path, names, named)
     except zipfile.BadZipFile:
-        label = LABELS[named] if named in ("docx", "pptx", "xlsx") else "an Office document"
+        label = LABELS[named] if named in _ZIPPED else "an Office document or a zip archive"
         raise DocumentFailed(reason=DAMAGED.format(label=label)) from None
-    for folder, found in (("word/", "docx"), ("ppt/", "pptx"), ("xl/", "xlsx")):
-        if any(member.startswith(folder) for member in names):
+    raise DocumentFailed(reason=NESTED if names else EMPTY_ZIP)
+
+
+def _open_document(path: Path, names: list[str], named: str) -> str:
+    """Text, spreadsheet or presentation, by the member `mimetype` (OpenDocument 1.3, part 2, 3.3)."""
+    if "mimetype" in names:
+        with zipfile.ZipFile(path) as archive, archive.open("mimetype") as member:
+            declared = member.read(200).decode("ascii", "replace").strip()
+        if found := next((kind for ending, kind in OPEN_DOCUMENT if ending in declared), ""):
             return found
-    if "META-INF/container.xml" in names:
-        what, remedy = "an e-book (EPUB)", "save it as PDF or HTML"
-    elif "content.xml" in names:
-        what, remedy = "an OpenDocument file", "save it as .docx, .xlsx, .pptx or PDF"
-    else:
-        what, remedy = "a zip archive", _UNPACK
-    raise DocumentFailed(reason=_OTHER.format(what=what, remedy=remedy))
+    return named if named in ("odt", "ods", "odp") else "odt"
 
 
-def _ole_reason(path: Path, head: bytes) -> str:
-    """What an OLE compound file is, told by the first kilobytes of its directory."""
-    size = 1 << min(int.from_bytes(head[30:32], "little"), 16)
-    with path.open("rb") as file:
-        file.seek((int.from_bytes(head[48:52], "little") + 1) * size)
-        directory = file.read(4096)
-    for stream, what, remedy in _OLE_STREAMS:
-        if stream.encode("utf-16-le") in directory:
-            return _OTHER.format(what=what, remedy=remedy) if what else ENCRYPTED
-    return _OTHER.format(what="an old Office file", remedy="save it as .docx, .xlsx or .pptx")
+def _ole_kind(path: Path, named: str) -> str:
+    """What an OLE compound file is, told by the streams that lie in its root ([MS-CFB])."""
+    try:
+        with olefile.OleFileIO(path) as compound:
+            streams = {entry[0] for entry in compound.listdir()}
+    except (olefile.OleFileError, ValueError, IndexError, TypeError, AttributeError, RecursionError):
+        label = LABELS.get(named, "an old Office file")
+        raise DocumentFailed(reason=DAMAGED.format(label=label)) from None
+    if "EncryptedPackage" in streams:
+        raise DocumentFailed(reason=ENCRYPTED)
+    for stream, found in OLE_STREAMS:
+        if stream in streams:
+            return found
+    raise DocumentFailed(reason=OTHER.format(what="an old Office file", remedy="save it as .docx, .xlsx or .pptx"))
 
 
 def _by_text(start: str) -> str:
     """The kind of a text whose name says nothing of use."""
     if _HTML.match(start):
         return "html"
+    if _XML.match(start):
+        return "xml"
     if _MAIL.match(start):
         return "eml"
     return "txt"

@@ -18,16 +18,15 @@ import openpyxl
 import pptx
 from lxml import etree
 
+from tasks import archive as archives
 from tasks.errors import DocumentFailed
 from tasks.ingest.loading.portions import Piece
+from tasks.ingest.loading.sentences import BOMB, TOO_LARGE
 
 UNCOMPRESSED_MAX = 1 << 30  # bytes of all parts together
 RATIO_MAX = 200  # uncompressed to compressed, looked at above RATIO_FROM
 RATIO_FROM = 64 << 20
 PART_MAX = 128 << 20  # bytes of one XML part that is parsed as a whole
-
-BOMB = "The file unpacks to far more than a document needs and was not opened; save it again and upload that."
-TOO_LARGE = "The file holds more text than can be read in one piece; split it into several documents."
 
 _SKIPPED = frozenset(
     {"Fallback", "pPr", "rPr", "tblPr", "trPr", "tcPr", "sectPr", "del", "moveFrom", "instrText", "delText"}
@@ -40,6 +39,11 @@ def members(path: Path) -> list[str]:
 
     Raises DocumentFailed for a bomb or an encrypted archive, zipfile.BadZipFile for a damaged one.
     """
+    try:
+        with path.open("rb") as file:
+            archives.hold_directory(file)
+    except archives.ArchiveRefused:
+        raise DocumentFailed(reason=BOMB) from None
     with zipfile.ZipFile(path) as archive:
         infos = archive.infolist()
     total = sum(info.file_size for info in infos)

@@ -61,7 +61,7 @@ def encoding(path: Path, declared: str | None = None) -> str:
     strange = _not_utf8(path)
     if strange is None:
         return "utf-8"
-    if declared and _known(declared):
+    if declared and known(declared):
         return declared
     with path.open("rb") as file:
         file.seek(max(0, strange - _SAMPLE // 4))
@@ -130,7 +130,8 @@ def _not_utf8(path: Path) -> int | None:
             start += len(block)
 
 
-def _known(name: str) -> bool:
+def known(name: str) -> bool:
+    """Whether Python has a text encoding of that name."""
     try:
         # Codecs such as "hex" are known too, but are none of text.
         return bool(codecs.lookup(name)._is_text_encoding)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
 import zipfile
 from collections.abc import Mapping, Sequence
 from email.message import EmailMessage
@@ -13,6 +12,7 @@ import openpyxl
 import pptx
 from fpdf import FPDF, XPos, YPos
 from lxml import etree
+from PIL import Image, ImageDraw, ImageFont
 from pptx.util import Inches
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + bytes(range(64))
@@ -106,16 +106,77 @@ def archive(members: Mapping[str, bytes]) -> bytes:
     return stream.getvalue()
 
 
-def compound(stream: str) -> bytes:
-    """The beginning of an OLE compound file with one stream of that name ([MS-CFB] 2.2 and 2.6.1)."""
-    header = bytearray(512)
-    header[:8] = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-    struct.pack_into("<H", header, 30, 9)  # sectors of 512 bytes
-    struct.pack_into("<I", header, 48, 0)  # the directory is the first
-    return bytes(header) + stream.encode("utf-16-le").ljust(512, b"\0")
-
-
 def _saved(made: object) -> bytes:
     stream = io.BytesIO()
     made.save(stream)  # type: ignore[attr-defined]
     return stream.getvalue()
+
+
+def open_document(kind: str, body: str, *, locked: bool = False) -> bytes:
+    """An OpenDocument file: `kind` is "text", "spreadsheet" or "presentation", `body` what is inside that element."""
+    spaces = "".join(
+        f' xmlns:{prefix}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"'
+        for prefix, name in (("office", "office"), ("text", "text"), ("table", "table"), ("draw", "drawing"))
+    )
+    content = f"<office:document-content{spaces}><office:body><office:{kind}>{body}</office:{kind}></office:body>"
+    manifest = "<manifest:encryption-data/>" if locked else "<manifest:manifest/>"
+    return archive(
+        {
+            "mimetype": f"application/vnd.oasis.opendocument.{kind}".encode(),
+            "content.xml": f"{content}</office:document-content>".encode(),
+            "META-INF/manifest.xml": manifest.encode(),
+        }
+    )
+
+
+def book(title: str, chapters: Mapping[str, str], *, order: Sequence[str] = (), locked_with: str = "") -> bytes:
+    """An EPUB with chapters by file name, in the reading order given."""
+    rows = "".join(f'<item id="{name}" href="{name}" media-type="application/xhtml+xml"/>' for name in chapters)
+    spine = "".join(f'<itemref idref="{name}"/>' for name in order or chapters)
+    package = (
+        '<package xmlns="http://www.idpf.org/2007/opf"><metadata xmlns:dc="http://purl.org/dc/elements/1.1/">'
+        f"<dc:title>{title}</dc:title></metadata><manifest>{rows}</manifest><spine>{spine}</spine></package>"
+    )
+    members = {
+        "mimetype": b"application/epub+zip",
+        "META-INF/container.xml": b'<container><rootfiles><rootfile full-path="OPS/book.opf"/></rootfiles></container>',
+        "OPS/book.opf": package.encode(),
+        **{f"OPS/{name}": body.encode() for name, body in chapters.items()},
+    }
+    if locked_with:
+        members["META-INF/encryption.xml"] = f'<x><EncryptionMethod Algorithm="{locked_with}"/></x>'.encode()
+    return archive(members)
+
+
+def picture(lines: Sequence[str]) -> Image.Image:
+    """A picture with one line of text under the other."""
+    made = Image.new("RGB", (900, 60 + 60 * len(lines)), "white")
+    pen = ImageDraw.Draw(made)
+    for at, line in enumerate(lines):
+        pen.text((40, 30 + 60 * at), line, fill="black", font=ImageFont.load_default(34))
+    return made
+
+
+def image(lines: Sequence[str], form: str = "PNG", mode: str = "RGB") -> bytes:
+    """A picture of that text as a file."""
+    stream = io.BytesIO()
+    picture(lines).convert(mode).save(stream, form)
+    return stream.getvalue()
+
+
+def scans(pages: Sequence[Sequence[str]], form: str = "TIFF") -> bytes:
+    """A TIFF or a PDF whose pages are pictures of text."""
+    first, *others = [picture(lines) for lines in pages]
+    stream = io.BytesIO()
+    first.save(stream, form, save_all=True, append_images=others)
+    return stream.getvalue()
+
+
+def text_beside_a_picture(text: str, lines: Sequence[str]) -> bytes:
+    """A PDF of one page with a line of text and a picture of others."""
+    made = FPDF()
+    made.set_font("Helvetica", size=12)
+    made.add_page()
+    made.cell(0, 10, text, new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+    made.image(picture(lines), w=180)
+    return bytes(made.output())
