@@ -46,7 +46,7 @@ demo: $(RUNTIME) ## fill a scratch board with a job in every state and show it
 	@INGESTBOARD_DATA=.demo exec $(BIN)/python -m tasks.demo $(ARGS)
 
 bench: $(PEERS) ## run the benchmarks beside their peers and print the tables
-	@for program in pickup cancel ingest resubmit scale quality; do $(BIN)/python -m benchmarks.$$program $(ARGS); done
+	@for program in pickup cancel ingest resubmit scale quality snapshots; do $(BIN)/python -m benchmarks.$$program $(ARGS); done
 
 COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-config --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --build-deps-for editable

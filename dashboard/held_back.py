@@ -1,4 +1,4 @@
-"""What a gate held back of a collection: look at it, compare it, and then publish or discard it."""
+"""What a gate held back of a collection: search it, compare it, and then publish or discard it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import asking, connection, format, shelf_markup, who
+from dashboard import asking, connection, format, passages, shelf_markup, who
 from dashboard.actions import Question
 from tasks import catalog
 from tasks.errors import IngestboardError
@@ -30,6 +30,17 @@ def cards(name: str, current: str, rows: Sequence[HeldRow], now: datetime) -> No
             st.html(shelf_markup.held(row, now))
             with st.expander("What publishing it would change", icon=":material/difference:"):
                 changes(name, current, row)
+            query = st.text_input(
+                "Search it",
+                type="search",
+                key=f"held-query-{row.job}",
+                placeholder="Search what is held back",
+                icon=":material/search:",
+                label_visibility="collapsed",
+                max_chars=500,
+            )
+            if query := (query or "").strip():
+                passages.show(name, query, f"{row.attempt}", held=row.job)
             with st.container(horizontal=True):
                 if st.button("Publish…", icon=":material/publish:", key=f"publish-{row.job}"):
                     asking.ask(name, PUBLISH_HELD.name, row.job)

@@ -72,16 +72,21 @@ class Answers:
         with self._lock:
             self._running()
 
-    def ask(self, collection: str, query: str, *, k: int = 10, version: str | None = None) -> Answer:
-        """Search one collection. Raises SearchFailed with a sentence for the person."""
+    def ask(
+        self, collection: str, query: str, *, k: int = 10, version: str | None = None, held: str | None = None
+    ) -> Answer:
+        """Search one collection, or what a gate held back of it for the job `held`.
+
+        Raises SearchFailed with a sentence for the person.
+        """
         future: Future[Answer] = Future()
         with self._lock:
             child = self._running()
             number = next(self._ids)
             child.waiting[number] = future
-            request = {"id": number, "collection": collection, "query": query, "k": k, "version": version}
+            wanted = {"collection": collection, "query": query, "k": k, "version": version, "held": held}
             try:
-                _pipe(child.process.stdin).write(json.dumps(request) + "\n")
+                _pipe(child.process.stdin).write(json.dumps({"id": number, **wanted}) + "\n")
                 _pipe(child.process.stdin).flush()
             except OSError:
                 child.waiting.pop(number, None)

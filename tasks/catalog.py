@@ -89,7 +89,9 @@ def roll_back(ledger: Ledger, name: str, version: str, *, by: str) -> SnapshotRo
         title=f"Roll {name} back to {version}",
         deliver=False,
     ).job
-    claim = store.claim(ledger, job, store.PUBLISH, store.delivery_of(ledger, job, store.PUBLISH), f"for {by}")
+    claim = store.claim(
+        ledger, job, store.PUBLISH, store.delivery_of(ledger, job, store.PUBLISH), f"{by}'s own process"
+    )
     if claim is None:
         raise CollectionBusy(name=name)
     try:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import unicodedata
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 from tasks import archive
-from tasks.errors import CollectionNameRefused, SubmissionRefused
+from tasks.errors import CollectionNameRefused, IngestboardError, SubmissionRefused
 from tasks.ledger import Ledger, control
 from tasks.ledger.control import COLLECTION_NAME, NewDocument
 from tasks.ledger.records import Receipt
@@ -20,6 +22,7 @@ from tasks.snapshots.syncing import vanished
 from tasks.uploads import Uploads
 
 NAME_BYTES = 255
+RECOGNISED_BYTES = 64 * 1024 * 1024  # of a folder, read while the caller waits
 UNPACKED_TIMES = 4  # an archive may unpack to that many times the largest single file
 # Bidirectional controls (UAX #9) make "exe.pdf" out of "fdp.exe" on a page.
 DIRECTION_MARKS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -64,6 +67,7 @@ def submit_files(
     if not COLLECTION_NAME.fullmatch(collection):
         raise CollectionNameRefused(name=collection)
     settings = ledger.settings
+    used = with_embedder(recipe, settings)
     uploads = Uploads(settings.data)
     documents = []
     for name, stream in files:
@@ -79,10 +83,10 @@ def submit_files(
     return control.submit(
         ledger,
         collection=collection,
-        documents=documents,
+        documents=_recognised(settings, collection, documents, used),
         sync=sync,
         owner=owner,
-        recipe=with_embedder(recipe, settings),
+        recipe=used,
         title=title,
         priority=priority,
         token=token,
@@ -103,6 +107,7 @@ def submit_folder(
 ) -> Receipt:
     """Submit a folder on the server from the allow-list; workers save its bytes, save those in zip archives."""
     real = allowed_folder(ledger.settings, folder)
+    used = with_embedder(recipe, ledger.settings)
     documents: list[NewDocument] = []
     for path in files_below(real):
         label = clean_name(path.relative_to(real).as_posix())
@@ -115,14 +120,49 @@ def submit_folder(
     return control.submit(
         ledger,
         collection=collection,
-        documents=documents,
+        documents=_recognised(ledger.settings, collection, documents, used),
         sync=sync,
         owner=owner,
-        recipe=with_embedder(recipe, ledger.settings),
+        recipe=used,
         title=title or real.name,
         priority=priority,
         token=token,
     )
+
+
+def _recognised(settings: Settings, collection: str, documents: list[NewDocument], recipe: Recipe) -> list[NewDocument]:
+    """The same, with those marked that the current snapshot holds unchanged: nothing is to be done for them.
+
+    By content, never by a file's time. Only a document that the snapshot knows by name is read, and no more than
+    the caller can wait for: the workers recognise the rest.
+    """
+    try:
+        shelf = Shelf(settings.data)
+        base = shelf.current(collection)
+        entries = shelf.documents(collection, base) if base else []
+    except IngestboardError:
+        return documents  # a name that is refused or a snapshot that is damaged is told where it matters
+    held = {entry.name: entry for entry in entries if entry.recipe == recipe.fingerprint}
+    marked, room = [], RECOGNISED_BYTES
+    for document in documents:
+        entry = held.get(document.name)
+        sha256 = document.sha256
+        if entry is not None and not sha256 and document.size_bytes <= room:
+            room -= document.size_bytes
+            sha256 = _hash_of(document.path)
+        if entry is not None and sha256 == entry.sha256:
+            document = replace(document, sha256=sha256, chunks=entry.chunks)
+        marked.append(document)
+    return marked
+
+
+def _hash_of(path: str) -> str:
+    """The SHA-256 of a file; empty when it cannot be read: the worker meets the same and says so."""
+    try:
+        with Path(path).open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return ""
 
 
 def _unpacked(settings: Settings, label: str, stream: BinaryIO) -> list[NewDocument]:

@@ -6,19 +6,28 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from dashboard import actions, asking, connection, format, held_back, markup, outage, shelf_markup, upkeep, versions
-from dashboard.search import Answer
+from dashboard import (
+    actions,
+    asking,
+    connection,
+    format,
+    held_back,
+    markup,
+    outage,
+    passages,
+    shelf_markup,
+    upkeep,
+    versions,
+)
 from tasks import catalog
-from tasks.errors import IngestboardError, SearchFailed
+from tasks.errors import IngestboardError
 from tasks.settings import Settings
 
-HITS = 10
-FOUND = "collections:found"
 SNAPSHOTS, COMPARE, HELD, UPKEEP = "Snapshots", "Compare", "Held back", "Upkeep"
 
 
 def search(name: str, version: str) -> None:
-    """The search box and what it found. The answer is kept, so that other reruns do not ask again."""
+    """The search box and what it found."""
     query = st.text_input(
         "Search",
         type="search",
@@ -29,25 +38,8 @@ def search(name: str, version: str) -> None:
         label_visibility="collapsed",
         max_chars=500,
     )
-    query = (query or "").strip()
-    if not query:
-        return
-    asked = (name, version, query)
-    if st.session_state.get(FOUND, (None,))[0] != asked:
-        try:
-            with st.spinner("Searching…"):
-                st.session_state[FOUND] = (asked, connection.answers().ask(name, query, k=HITS))
-        except SearchFailed as error:
-            st.error(str(error), icon=":material/error:")
-            return
-    answer: Answer = st.session_state[FOUND][1]
-    if not answer.hits:
-        st.html(markup.empty("Nothing found", "Use other words, or submit more documents to this collection."))
-        return
-    st.caption(
-        f"{format.counted(len(answer.hits), 'passage')} from snapshot {answer.version} in {answer.took_ms:.0f} ms"
-    )
-    st.html(shelf_markup.hits(answer.hits, query))
+    if query := (query or "").strip():
+        passages.show(name, query, version)
 
 
 def waiting(settings: Settings, published: list[str]) -> list[str]:

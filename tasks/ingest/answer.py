@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tasks.errors import CollectionNotFound, EmbedderMismatch, IngestboardError, QueryRefused
 from tasks.ingest.embed import embed_query, fingerprint, load_embedder
 from tasks.settings import Settings, current
+from tasks.snapshots.held import opened
 from tasks.snapshots.shelf import Shelf
 
 if TYPE_CHECKING:
@@ -52,13 +53,22 @@ class Request(BaseModel):
     query: str
     k: int = Field(10, ge=1, le=100)
     version: str | None = None
+    held: str | None = None
 
 
-def answer(settings: Settings, collection: str, query: str, k: int = 10, version: str | None = None) -> Answer:
+def answer(
+    settings: Settings,
+    collection: str,
+    query: str,
+    k: int = 10,
+    version: str | None = None,
+    held: str | None = None,
+) -> Answer:
     """The `k` best passages by meaning and by words together, in the current version unless one is named.
 
-    Raises CollectionNameRefused, CollectionNotFound, SnapshotNotFound, QueryRefused, EmbedderMismatch when the
-    snapshot was made with another embedder, EmbedderUnusable, EmbedderFailed.
+    With `held`, in what a gate held back of that job; the answer's version is the job's id then.
+    Raises CollectionNameRefused, CollectionNotFound, SnapshotNotFound, HeldNotFound, QueryRefused, EmbedderMismatch
+    when the snapshot was made with another embedder, EmbedderUnusable, EmbedderFailed.
     """
     # A program that only answers about the shelf must not pay for lancedb.
     from tasks.snapshots.search import search
@@ -71,14 +81,15 @@ def answer(settings: Settings, collection: str, query: str, k: int = 10, version
     if len(query) > QUERY_MAX:
         raise QueryRefused(reason=f"the query is longer than {QUERY_MAX} characters; shorten it")
     shelf = Shelf(settings.data)
-    chosen = version or shelf.current(collection)
+    chosen = held or version or shelf.current(collection)
     if chosen is None:
         raise CollectionNotFound(name=collection)
-    built, asked = shelf.manifest(collection, chosen).embedder, fingerprint(settings)
+    about = opened(shelf, collection, held)[1] if held else shelf.manifest(collection, chosen)
+    built, asked = about.embedder, fingerprint(settings)
     if built != asked:
         raise EmbedderMismatch(name=collection, built=built, asked=asked)
     vector = embed_query(_embedder(settings), query)
-    hits = search(shelf, collection, vector, k=k, version=chosen, query=query)
+    hits = search(shelf, collection, vector, k=k, version=None if held else chosen, query=query, held=held)
     if not hits and not np.isfinite(vector).all():
         raise QueryRefused(reason="the query has no word that the embedder knows; use other words")
     return Answer(hits, chosen, round((time.monotonic() - started) * 1000))
@@ -108,7 +119,7 @@ def _reply(settings: Settings, line: str | bytes) -> dict[str, Any]:
     except ValidationError:
         return {"id": _id(line), "error": "The search request is not valid; reload the page and search again."}
     try:
-        found = answer(settings, request.collection, request.query, request.k, request.version)
+        found = answer(settings, request.collection, request.query, request.k, request.version, request.held)
     except IngestboardError as error:
         return {"id": request.id, "error": str(error)}
     except Exception:  # the outermost loop of this process: one question must not end it

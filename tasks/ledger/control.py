@@ -33,7 +33,7 @@ COLLECTION_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
 INGEST = "ingest"
 REBUILD = "rebuild"  # the documents of a collection again, under another recipe, in place of its snapshot
 # A shard costs a fork and about ten round trips, 50 ms in all: many small documents share one.
-SHARD_DOCUMENTS = 64
+SHARD_DOCUMENTS = 256
 SHARD_BYTES = 4 * 1024 * 1024
 SHARDS_A_WORKER = 4
 
@@ -51,12 +51,16 @@ Sync = Literal["", "careful", "yes"]
 
 @dataclass(frozen=True, slots=True)
 class NewDocument:
-    """A document to ingest: its bytes saved as `sha256`, or to be read by a worker from `path`."""
+    """A document to ingest: its bytes saved as `sha256`, or to be read by a worker from `path`.
+
+    With `chunks` the current snapshot holds it already, as `sha256` and under the job's recipe: it is done.
+    """
 
     name: str
     size_bytes: int
     sha256: str = ""
     path: str = ""
+    chunks: int = 0
 
 
 def submit(
@@ -104,12 +108,17 @@ def submit(
             "size_bytes": document.size_bytes,
             "sha256": document.sha256,
             "path": document.path,
-            "state": DocumentState.QUEUED.value,
+            **(
+                {"state": DocumentState.COMPLETED.value, "chunks": document.chunks, "cached": True, "attempt": 1}
+                if document.chunks
+                else {"state": DocumentState.QUEUED.value}
+            ),
         }
         for document in unique
     ]
     workers = len(monitor.worker_names(ledger))
-    shards = cut([document.size_bytes for document in unique], list(range(len(unique))), workers)
+    new = [number for number, document in enumerate(unique) if not document.chunks]
+    shards = cut([unique[number].size_bytes for number in new], new, workers)
     job_id, created = _create(ledger, fields, rows, shards, token, workers=workers)
     if not created:
         return Receipt(job_id, "submit", State.QUEUED, f"These documents were submitted already, as job {job_id}.")
@@ -266,10 +275,10 @@ def set_gates(ledger: Ledger, collection: str, gates: Gates, *, by: str) -> str:
             keys.gates(collection),
             mapping={"max_failed_percent": gates.max_failed_percent, "min_documents": gates.min_documents},
         )
-        sentence = (
-            f"Publishes to {collection} are held back when more than {gates.max_failed_percent:g} percent of a job "
-            f"failed or fewer than {gates.min_documents} documents would be in it."
-        )
+        reasons = [f"more than {gates.max_failed_percent:g} percent of a job failed"]
+        if gates.min_documents:
+            reasons.append(f"not at least {_counted(gates.min_documents, 'document')} would be there")
+        sentence = f"Publishes to {collection} are held back when {' or '.join(reasons)}."
     record(ledger, "set gates", collection, by=by, result=sentence)
     return sentence
 

@@ -197,7 +197,7 @@ class Gates:
         if share > self.max_failed_percent:
             return f"{share:.0f} percent of its documents failed and at most {self.max_failed_percent:g} may"
         if documents < self.min_documents:
-            return f"the snapshot would hold {documents} documents and at least {self.min_documents} must be there"
+            return f"it would hold {documents} of the {self.min_documents} documents that must be there at least"
         return ""
 
 

@@ -65,7 +65,9 @@ class Library:
         self.asked.append(f"{by}: {name} to {version}")
         return self.snapshots(ledger.settings, name)[1]
 
-    def ask(self, collection: str, query: str, *, k: int = 10, version: str | None = None) -> Answer:
+    def ask(
+        self, collection: str, query: str, *, k: int = 10, version: str | None = None, held: str | None = None
+    ) -> Answer:
         self.asked.append(f"{collection}: {query}")
         if self.fails:
             raise SearchFailed(reason=self.fails)

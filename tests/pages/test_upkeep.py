@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboard import connection
 from dashboard.format import NOTHING
+from dashboard.search import Answer, Hit
 from tasks.kinds import EXPORT, PRUNE, PUBLISH_HELD
 from tasks.ledger import Ledger, monitor
 from tasks.ledger.records import Gates, JobRow
@@ -195,6 +198,23 @@ def test_what_a_gate_held_is_shown_with_what_it_would_change(open_page: Open, sh
     assert "Removed b.txt" in words
     assert "<failed>" not in html_of(page)
     assert not page.warning
+
+
+def test_a_held_snapshot_is_searched_by_itself(open_page: Open, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    hold(shelf, "job9", {"d.txt": 1}, "it was held")
+    asked: list[str | None] = []
+
+    def ask(collection: str, query: str, *, k: int = 10, held: str | None = None) -> Answer:
+        asked.append(held)
+        return Answer(hits=(Hit(document="d.txt", score=0.5, text="A penalty", chunk=0),), version="job9", took_ms=3)
+
+    monkeypatch.setattr(connection, "answers", lambda: SimpleNamespace(ask=ask))
+    page = view(open_page, "Held back")
+    page.text_input(key="held-query-job9").set_value("penalty").run()
+    page.run()
+    assert asked == ["job9"], "a rerun does not search again"
+    assert "0.50 d.txt chunk 1" in words_of(page)
+    assert "1 passage from what is held back in 3 ms" in [one.value for one in page.main.caption]
 
 
 def test_a_snapshot_that_is_held_is_announced_on_the_first_view(open_page: Open, shelf: Shelf) -> None:

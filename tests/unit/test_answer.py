@@ -18,6 +18,7 @@ from tasks.errors import (
     CollectionNameRefused,
     CollectionNotFound,
     EmbedderMismatch,
+    HeldNotFound,
     QueryRefused,
     SnapshotNotFound,
 )
@@ -33,8 +34,9 @@ PASSAGES = {
 }
 
 
-def publish(data: Path, embedder: str = "") -> None:
-    """A collection `demo` of three documents in the data folder."""
+def publish(data: Path, embedder: str = "", *, held: bool = False) -> None:
+    """A collection `demo` of three documents in the data folder; held back by a gate, if so."""
+    from tasks.snapshots.holding import keep
     from tasks.snapshots.shelf import Shelf
     from tasks.snapshots.staging import StagedDocument, commit, stage, verify
 
@@ -68,7 +70,10 @@ def publish(data: Path, embedder: str = "") -> None:
         checkpoint=lambda: None,
     )
     verify(staged)
-    commit(staged, still_owner=lambda: True)
+    if held:
+        keep(staged, reason="it was held")
+    else:
+        commit(staged, still_owner=lambda: True)
 
 
 def published(tmp_path: Path) -> Settings:
@@ -93,6 +98,18 @@ def test_a_version_can_be_named(tmp_path: Path) -> None:
     assert answer(settings, "demo", "soup", version="000001").version == "000001"
     with pytest.raises(SnapshotNotFound):
         answer(settings, "demo", "soup", version="000009")
+
+
+@in_own_process
+def test_what_a_gate_held_back_is_searched_by_its_job(tmp_path: Path) -> None:
+    settings = settings_of.read(data=tmp_path)
+    publish(tmp_path, held=True)
+    found = answer(settings, "demo", "soup", 1, held="j1")
+    assert (found.version, found.hits[0].document) == ("j1", "soup.txt")
+    with pytest.raises(CollectionNotFound):
+        answer(settings, "demo", "soup")
+    with pytest.raises(HeldNotFound):
+        answer(settings, "demo", "soup", held="j2")
 
 
 @in_own_process

@@ -27,7 +27,7 @@ def read(path: Path) -> Iterator[Piece]:
     if len(body) > WORDS_MAX:
         raise DocumentFailed(reason=TOO_LARGE)
     # The format is 7-bit; a byte above it is a letter of a code page that was written plainly.
-    yield Piece(rtf_to_text(body.decode("cp1252", "replace"), errors="replace"), 1, 1)
+    yield Piece(rtf_to_text(body.decode("cp1252", "replace"), errors="replace"), 1, 1)  # type: ignore[no-untyped-call]
 
 
 def _without_binary(body: bytes) -> bytes:

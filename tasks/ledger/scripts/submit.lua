@@ -10,19 +10,24 @@ if ARGV[7] ~= '' then
 end
 local fields = cjson.decode(ARGV[2])
 for name, value in pairs(fields) do set(name, value) end
-local total = 0
+-- A document that the current snapshot holds unchanged comes as completed; for a job of such there is only the publish.
+local total, known, chunks = 0, 0, 0
 for number, row in ipairs(cjson.decode(ARGV[3])) do
   redis.call('HSET', DOCUMENTS, number - 1, cjson.encode(row))
   total = total + 1
+  if row.state == 'completed' then
+    known = known + 1
+    chunks = chunks + (row.chunks or 0)
+  end
 end
 local rq_ids = cjson.decode(ARGV[6])
 -- A job without documents, such as a roll back, has its last step only.
 if plan(cjson.decode(ARGV[4]), tonumber(ARGV[5]), rq_ids) == 0 then
   hand_to_rq('publish', {tries = 0}, rq_ids[1])
 end
-set('id', ID, 'created_at', stamp(NOW), 'attempt', 1, 'percent', 0, 'current_step', 0, 'total_steps', total + 1,
-    'documents_total', total, 'documents_done', 0, 'documents_failed', 0, 'documents_cached', 0, 'chunks', 0,
-    'stage', '', 'step_description', 'Waiting for a worker', 'worker', '', 'error', '', 'snapshot', '', 'work', 0)
+set('id', ID, 'created_at', stamp(NOW), 'attempt', 1, 'percent', math.floor(known / (total + 1) * 1000) / 10, 'current_step', known, 'total_steps', total + 1,
+    'documents_total', total, 'documents_done', known, 'documents_failed', 0, 'documents_cached', known, 'chunks', chunks,
+    'stage', '', 'step_description', 'Waiting for a worker', 'worker', '', 'error', '', 'snapshot', '', 'work', known * 1000)
 redis.call('ZADD', JOBS, stamp(NOW), ID)
 move('queued')
 local what = total > 0 and (total .. (total == 1 and ' document' or ' documents') .. ' for ') or (fields.kind .. ' of ')
