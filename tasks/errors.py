@@ -254,7 +254,7 @@ class NotRunning(IngestboardError):
 class FileUnreadable(IngestboardError):
     """A file named on the command line cannot be read. Data: path, reason."""
 
-    sentence = "Nothing was submitted: {path} cannot be read ({reason})."
+    sentence = "{path} cannot be read ({reason}); nothing was submitted."
 
 
 # What the embedder and the reader of documents may meet.

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import streamlit as st
 from redis.exceptions import RedisError
 
-from dashboard import connection, estimates, folder_sync, format, outage, recipe_form, who
+from dashboard import connection, estimates, folder_sync, format, outage, previews, recipe_form, who
 from tasks import catalog
 from tasks.errors import CollectionNameRefused, IngestboardError
 from tasks.ledger.control import COLLECTION_NAME
@@ -167,6 +167,8 @@ with st.expander("Recipe", icon=":material/tune:"):
     recipe = recipe_form.fields(form)
 
 chosen = bool(folder if source == SERVER else files)
+if files:
+    previews.offer([name for name, _ in files], form, recipe, documents)
 sync = folder_sync.field(collection, form, documents if chosen else None) if source != FILES else ""
 ready = bool(collection and recipe and chosen)
 with st.container(horizontal=True):

@@ -10,6 +10,7 @@ import typer
 
 from tasks.cli import show
 from tasks.ledger import Ledger
+from tasks.recipe import Recipe
 
 NAMED = 10  # vanished documents that are named
 
@@ -18,6 +19,7 @@ def estimated(
     ledger: Ledger,
     files: Iterable[tuple[str, BinaryIO]],
     collection: str,
+    recipe: Recipe,
     *,
     sync: bool,
     yes: bool,
@@ -30,7 +32,7 @@ def estimated(
     from tasks.submitting import clean_name, with_embedder
 
     candidates = estimate.look(files)
-    made = estimate.estimate(ledger, candidates, with_embedder(None, ledger.settings))
+    made = estimate.estimate(ledger, candidates, with_embedder(recipe, ledger.settings))
     names = [clean_name(one.name) for one in candidates]
     gone = vanished(Shelf(ledger.settings.data), collection, names, yes=yes) if sync else []
     if json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, get_args
 
 import typer
 
@@ -24,6 +24,7 @@ def submit(
     collection: Annotated[str, typer.Option("--collection", "-c", help="The collection that they go into.")],
     priority: Annotated[str, typer.Option(help="high, default or low.")] = "default",
     title: Annotated[str, typer.Option(help="The job's title on the board.", show_default=False)] = "",
+    ocr: Annotated[str, typer.Option(help="Text recognition in pictures and scans: auto, on or off.")] = "auto",
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the end and exit 0, 1, 3 or 4 by it.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would take; submit nothing.")] = False,
     sync: Annotated[
@@ -40,11 +41,15 @@ def submit(
     from tasks import submitting
     from tasks.cli.estimates import estimated
     from tasks.cli.waiting import exit_code, goes_on_without_us, outcome, until_final
+    from tasks.recipe import Ocr, Recipe
 
+    if ocr not in get_args(Ocr):
+        raise typer.BadParameter(f"{ocr!r} is not one of {', '.join(get_args(Ocr))}", param_hint="--ocr")
+    recipe = Recipe.model_validate({"ocr": ocr})
     found = list(_files(paths))
     with ledger() as connected:
         if dry_run:
-            estimated(connected, _opened(found), collection, sync=sync, yes=yes, json=json)
+            estimated(connected, _opened(found), collection, recipe, sync=sync, yes=yes, json=json)
             return
         receipt = submitting.submit_files(
             connected,
@@ -52,6 +57,7 @@ def submit(
             collection=collection,
             owner=owner(),
             priority=priority,
+            recipe=recipe,
             title=title,
             sync="yes" if sync and yes else "careful" if sync else "",
         )

@@ -14,7 +14,7 @@ from pathlib import Path
 import typer
 
 # Each puts its commands into `app`, in the order of `--help`.
-from tasks.cli import collections, jobs, programs, upkeep  # noqa: F401
+from tasks.cli import collections, jobs, previews, programs, upkeep  # noqa: F401
 from tasks.cli.app import app
 from tasks.errors import IngestboardError
 

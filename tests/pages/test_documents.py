@@ -221,3 +221,18 @@ def test_an_estimate_is_shown_and_nothing_is_submitted(open_page: Open, board_le
     assert "A rule of thumb" in words
     assert monitor.page(board_ledger)[1] == 0
     assert not (board_ledger.settings.data / "uploads").exists()
+
+
+def test_chunks_are_previewed_and_nothing_is_submitted(open_page: Open, board_ledger: Ledger) -> None:
+    page = click(filled(open_page("documents")), "Preview")
+    words = words_of(page)
+    assert "1 chunk, 5 to 5 characters" in words
+    assert "chunk 1 · 5 characters first" in words
+    assert monitor.page(board_ledger)[1] == 0
+
+
+def test_a_document_that_cannot_be_previewed_says_why(open_page: Open) -> None:
+    page = open_page("documents")
+    page.file_uploader[0].set_value([("broken.pdf", b"%PDF-1.7 nothing", "application/pdf")])
+    page = click(page.run(), "Preview")
+    assert "could not be read as a PDF" in page.error[0].value

@@ -144,7 +144,7 @@ def test_a_file_that_cannot_be_read_is_named(ask: Ask, tmp_path: Path, monkeypat
 
     monkeypatch.setattr(Path, "open", refuse)
     told = sentence(ask("submit", tmp_path / "a.txt", "-c", "contracts"))
-    assert told.endswith("a.txt cannot be read (Permission denied).")
+    assert told.endswith("a.txt cannot be read (Permission denied); nothing was submitted.")
 
 
 def test_a_path_that_the_system_refuses_is_told_in_a_sentence(ask: Ask) -> None:
