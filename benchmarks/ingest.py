@@ -40,7 +40,7 @@ KINDS = {"simple": "vector index persisted", "lancedb": "LanceDB store"}
 class Sizes:
     """How much is measured."""
 
-    rounds: int = 5
+    rounds: int = 3
     markdown: int = 500
     pdfs: int = 100
 

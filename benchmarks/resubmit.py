@@ -33,7 +33,7 @@ WATCH_S = 0.002
 class Sizes:
     """How much is measured. `again`: re-submits of each kind in a round."""
 
-    rounds: int = 5
+    rounds: int = 3
     again: int = 5
     files: int = 500
 

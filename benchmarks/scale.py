@@ -28,7 +28,7 @@ class Sizes:
     """How much is measured."""
 
     files: int = 10_000
-    rounds: int = 3
+    rounds: int = 2
 
 
 QUICK = Sizes(files=600, rounds=1)
