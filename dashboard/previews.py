@@ -17,6 +17,7 @@ from tasks.errors import IngestboardError
 from tasks.recipe import Recipe
 
 SHOWN = "documents:preview"
+CARDS = 5  # more of them would push the button that submits off the screen
 PATIENCE_S = 60.0  # the program reads for 20 s at most; a parser that hangs in one step is ended
 Files = Callable[[], Iterator[tuple[str, BinaryIO]]]
 
@@ -79,8 +80,9 @@ def shown(found: dict[str, Any]) -> str:
         f"{format.counted(found['total'], 'chunk')}{more}, {format.number(found['shortest'])} to "
         f"{format.number(found['longest'])} characters, {format.number(round(found['mean']))} on average."
     )
-    cards = "".join(_card(chunk) for chunk in found["chunks"])
-    rest = found["total"] - len(found["chunks"])
+    first = found["chunks"][:CARDS]
+    cards = "".join(_card(chunk) for chunk in first)
+    rest = found["total"] - len(first)
     after = f'<p class="ib-soft">and {format.number(rest)} more</p>' if rest > 0 else ""
     return f'<div class="ib"><p>{markup.safe(figures)}</p><ol class="ib-hits">{cards}</ol>{after}</div>'
 
