@@ -51,7 +51,9 @@ def made(settings: Settings, recipe: Recipe, files: Callable[[], Iterator[tuple[
 def facts(found: Estimate) -> str:
     """The estimate in a sentence or two."""
     known = f"{format.number(found.known)} known already, " if found.known else ""
-    time = f"about {format.coarse(max(1.0, found.seconds))}" if found.seconds is not None else "no worker is alive to do it"
+    time = "no worker is alive to do it"
+    if found.seconds is not None:
+        time = f"about {format.coarse(max(1.0, found.seconds))}"
     cost = f", about {found.cost:,.2f} to pay" if found.cost is not None else ""
     basis = (
         "From what was embedded here before."
