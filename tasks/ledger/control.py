@@ -178,7 +178,7 @@ def _create(
     outcome, job_id = ledger.transition(
         "submit",
         secrets.token_hex(6),
-        json.dumps({**fields, "window": str(window)}),
+        json.dumps(fields),
         json.dumps(list(rows)),
         json.dumps([{"documents": numbers} for numbers in shards]),
         window,
