@@ -56,6 +56,9 @@ ENQUEUED = f"{PREFIX}enqueued"  # zset: '<job>:<shard>' handed to RQ and not yet
 LEASES = f"{PREFIX}leases"  # zset: '<job>:<shard>' being worked on -> time its lease ends. claim, report, worker.
 DELAYED = f"{PREFIX}delayed"  # zset: '<job>:<shard>' to be handed to RQ -> due at. settle.lua; janitor.
 
+FACTS = f"{PREFIX}facts"  # stream: what happened to jobs and documents, until the janitor has rolled it up. Transitions.
+FAILURES = f"{PREFIX}failures"  # stream: each document or job that failed, the last 20,000. Transitions.
+
 RATES = f"{PREFIX}rates"  # hash: '<file ending>:documents|bytes|chunks|seconds' of what was embedded here. report.lua
 
 # --- collections, people, processes ------------------------------------------------------------------
@@ -131,4 +134,6 @@ def for_scripts(job_id: str) -> list[str]:
         LEASES,
         DELAYED,
         RATES,
+        FACTS,
+        FAILURES,
     ]

@@ -1,5 +1,5 @@
 -- A person asks for the stop. What nobody works on stops at once; the rest at its next checkpoint.
--- KEYS 1..19: see prelude.lua
+-- KEYS 1..21: see prelude.lua
 -- ARGV 1 id, 2 who asks, 3 '1' to force (kill now, without waiting for a checkpoint)
 -- Reply {'gone'}, {'refused', state}, {'late'} or {'ok', state}
 local state = get('state')

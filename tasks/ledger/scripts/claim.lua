@@ -1,5 +1,5 @@
 -- A worker takes one shard (a number, or 'publish'): compare-and-set on the RQ id that was handed out.
--- KEYS 1..19: see prelude.lua
+-- KEYS 1..21: see prelude.lua
 -- ARGV 1 id, 2 shard, 3 RQ id, 4 worker, 5 lease in seconds
 -- Reply {'no', reason} or {'ok', attempt, shard row, then the rows of its documents that are to be done as number, row, ...}
 local state = get('state')

@@ -1,5 +1,5 @@
 -- The last step of a job ends: it is completed, partial or failed.
--- KEYS 1..19: see prelude.lua
+-- KEYS 1..21: see prelude.lua
 -- ARGV 1 id, 2 attempt, 3 snapshot version or '', 4 error or '', 5 what was done, or '' for a publish
 -- Reply {'fenced'} or {'ok', state}
 local row = shard_row('publish')

@@ -1,5 +1,5 @@
 -- A final job leaves the board, with everything kept about it. Its documents' artifacts stay.
--- KEYS 1..19: see prelude.lua
+-- KEYS 1..21: see prelude.lua
 -- ARGV 1 id
 -- Reply {'gone'}, {'refused', state} or {'ok'}
 local state = get('state')

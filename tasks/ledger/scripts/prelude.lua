@@ -1,10 +1,10 @@
 -- What every transition script shares; put in front of each of them when it is loaded.
--- KEYS 1..19 as in tasks.ledger.keys.for_scripts; ARGV[1] is always the job's id.
+-- KEYS 1..21 as in tasks.ledger.keys.for_scripts; ARGV[1] is always the job's id.
 -- Time is the server's (TIME), so that all hosts share one clock.
 local JOB, CANCEL, EVENTS, DOCUMENTS, SHARDS, STAGES = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local REVISION, CHANGES, REMOVED, JOBS, LIVE, WAITING = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12]
 local FINAL, COUNTS, DAYS, ENQUEUED, LEASES, DELAYED = KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17], KEYS[18]
-local RATES = KEYS[19]
+local RATES, FACTS, FAILURES = KEYS[19], KEYS[20], KEYS[21]
 local ID = ARGV[1]
 
 local EVENTS_KEPT = 500

@@ -1,5 +1,5 @@
 -- Report and check in one round trip: is this attempt still the owner, write, and is a cancel asked?
--- KEYS 1..19: see prelude.lua
+-- KEYS 1..21: see prelude.lua
 -- ARGV 1 id, 2 shard, 3 attempt, 4 lease in seconds,
 --      5 JSON {stage, description, work (thousandths of documents done by this shard so far), error,
 --              documents: [[number, {state, error, chunks, cached, seconds, sha256}], ...],

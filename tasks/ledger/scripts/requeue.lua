@@ -1,5 +1,5 @@
 -- A shard that RQ was given and does not have any more is handed over again, under a new RQ id.
--- KEYS 1..19: see prelude.lua
+-- KEYS 1..21: see prelude.lua
 -- ARGV 1 id, 2 shard, 3 RQ id that was lost, 4 new RQ id
 -- Reply {'none'} when it is no longer waiting under the old id, else {'enqueue', shard, RQ id}
 local shard = ARGV[2]

@@ -1,5 +1,5 @@
 -- A final job becomes a new attempt, on the record. Compare-and-set on the attempt that the caller read.
--- KEYS 1..19: see prelude.lua
+-- KEYS 1..21: see prelude.lua
 -- ARGV 1 id, 2 who asks, 3 attempt that the caller saw, 4 JSON array of document numbers to do again,
 --      5 shards (JSON array of rows), 6 window, 7 JSON array of RQ ids
 -- Reply {'gone'}, {'refused', state} or {'ok', new attempt}

@@ -1,7 +1,7 @@
 -- A shard leaves its worker: it is done, stopped for a cancel, handed back at a shutdown, yielded to jobs that wait,
 -- or its worker died.
 -- Counted exactly once, because only the attempt that owns the shard may settle it.
--- KEYS 1..19: see prelude.lua
+-- KEYS 1..21: see prelude.lua
 -- ARGV 1 id, 2 shard, 3 attempt, 4 outcome: done | canceled | released | yielded | lost, 5 how it stopped or why it was lost,
 --      6 RQ id for what is to be enqueued next, 7 tries allowed, 8 number of the document in hand when it was lost or '',
 --      9 seconds until a lost shard is tried again

@@ -1,12 +1,12 @@
 -- Create a job in state queued, once per submission token.
--- KEYS 1..19: see prelude.lua; 20: the submission's key
+-- KEYS 1..21: see prelude.lua; 22: the submission's key
 -- ARGV 1 id, 2 fields (JSON object), 3 documents (JSON array of rows), 4 shards (JSON array of rows),
 --      5 window: how many shards to hand to RQ now, 6 JSON array of that many RQ ids, 7 token or ''
 -- Reply {'created', id} or {'known', id of the job that this token made}
 if ARGV[7] ~= '' then
-  local known = redis.call('GET', KEYS[20])
+  local known = redis.call('GET', KEYS[22])
   if known then return {'known', known} end
-  redis.call('SET', KEYS[20], ID, 'EX', 86400)
+  redis.call('SET', KEYS[22], ID, 'EX', 86400)
 end
 local fields = cjson.decode(ARGV[2])
 for name, value in pairs(fields) do set(name, value) end
