@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := dashboard tasks workers tests benchmarks
 ARGS ?=
 
-.PHONY: help setup run test lint format check demo bench lock clean
+.PHONY: help setup run test lint format check fuzz audit licences sbom demo bench lock clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ run: $(RUNTIME) ## start Redis, workers and the dashboard; Ctrl-C stops them
 
 test: $(DEV) ## run the tests (ARGS="-k cancel -x" goes to pytest)
 	@$(BIN)/python -m pytest $(ARGS)
+
+fuzz: $(DEV) ## spoil files and Redis values for long and print what was tried (CASES=100000)
+	@FUZZ_CASES=$(or $(CASES),20000) $(BIN)/python -m pytest -q tests/fuzz $(ARGS)
 
 lint: $(DEV) ## find what ruff would complain about
 	@$(BIN)/ruff check $(SOURCES)
@@ -41,6 +44,17 @@ check: lint ## lint, types, import rules, stray whitespace and secrets: what CI 
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@.ci/tidy
+	@$(BIN)/python .ci/audit --licences
+
+audit: $(DEV) ## look the locked packages up among known advisories, where a source can be reached, and check licences
+	@$(BIN)/python .ci/audit
+
+licences: $(DEV) ## write docs/licences.md from what is locked
+	@$(BIN)/python .ci/audit --write --licences
+
+sbom: $(DEV) ## write dist/sbom.cdx.json, the bill of materials of what is locked (CycloneDX)
+	@mkdir -p dist
+	@PYTHONWARNINGS=ignore $(BIN)/cyclonedx-py requirements requirements.txt --pyproject pyproject.toml --output-reproducible -o dist/sbom.cdx.json
 
 demo: $(RUNTIME) ## fill a scratch board with a job in every state and show it
 	@INGESTBOARD_DATA=.demo exec $(BIN)/python -m tasks.demo $(ARGS)
