@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -12,11 +11,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tasks.lineage import end_with_parent
+
 LOG_KEPT_BYTES = 10 * 1024 * 1024
 TAIL_BYTES = 8192
-PR_SET_PDEATHSIG = 1  # prctl(2)
-
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 class Child:
@@ -96,11 +94,8 @@ class Child:
 
 
 def _end_with(parent: int) -> None:
-    """In the child before exec: end when the parent does, however that ends (Linux; a no-op elsewhere)."""
-    if _libc is None:
-        return
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    if os.getppid() != parent:
+    """In the child before exec: end when the parent does."""
+    if not end_with_parent(parent, signal.SIGTERM):
         os._exit(1)
 
 

@@ -71,10 +71,40 @@ class TooLateToCancel(IngestboardError):
     )
 
 
+class WorkerNotFound(IngestboardError):
+    """No worker of that name. Data: worker."""
+
+    sentence = "There is no worker {worker}; `ingestboard workers` lists those there are."
+
+
+class SteeringRefused(IngestboardError):
+    """A queue, worker or pool cannot be steered so. Data: reason (a clause with its remedy)."""
+
+    sentence = "Nothing was changed: {reason}."
+
+
 class SubmissionRefused(IngestboardError):
     """A submission that cannot be accepted. Data: reason (a clause with its remedy)."""
 
     sentence = "Nothing was submitted: {reason}."
+
+
+class ViewRefused(IngestboardError):
+    """A view of the board that cannot be saved. Data: reason (a clause with its remedy)."""
+
+    sentence = "The view was not saved: {reason}."
+
+
+class ViewExists(IngestboardError):
+    """Another view has that name. Data: name, by."""
+
+    sentence = "There is a view {name} already, saved by {by}; say that it may be replaced, or choose another name."
+
+
+class ViewNotFound(IngestboardError):
+    """No saved view of that name. Data: name."""
+
+    sentence = "There is no saved view {name}; somebody may have deleted it."
 
 
 class SyncBraked(IngestboardError):
@@ -286,3 +316,24 @@ class ExportRefused(IngestboardError):
     """An export that cannot be written where it was asked for. Data: path, reason."""
 
     sentence = "Nothing was exported: {path} cannot be written ({reason}); free space or name another file."
+
+
+# What the RQ jobs of other programs may meet.
+
+
+class ForeignJobNotFound(IngestboardError):
+    """No RQ job of that id. Data: job."""
+
+    sentence = "There is no RQ job {job} on this Redis any more; RQ forgets jobs after their time, or it was deleted."
+
+
+class ForeignActionRefused(IngestboardError):
+    """An RQ job that cannot be moved so. Data: job, action (a participle), reason (a clause with its remedy)."""
+
+    sentence = "The RQ job {job} was not {action}: {reason}."
+
+
+class RecordDamaged(IngestboardError):
+    """Redis holds something that we never wrote under a name of ours. Data: what (a phrase)."""
+
+    sentence = "The record of {what} is damaged in Redis; the janitor sets damaged records aside within a minute."

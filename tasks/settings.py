@@ -7,8 +7,10 @@ sentence that names the variable, so that no program starts half configured.
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import json
 import os
+import re
 import tempfile
 from functools import lru_cache
 from importlib.metadata import version
@@ -35,7 +37,7 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = Field(
         default=None,
         validation_alias=AliasChoices("REDIS_URL", "redis_url"),
-        description="redis://, rediss:// or unix:// address; empty starts the embedded server",
+        description="redis://, rediss://, unix:// or redis+sentinel:// address; empty starts the embedded server",
     )
     host: str = Field(default="127.0.0.1", description="address the dashboard listens on")
     port: int = Field(
@@ -44,6 +46,11 @@ class Settings(BaseSettings):
         le=65535,
         validation_alias=AliasChoices("PORT", "port"),
         description="port the dashboard listens on",
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="names of the dashboard beside loopback and the address it listens on, by ','; `*.` before a "
+        "domain stands for all names in it, `*` alone switches the check off",
     )
     workers: int = Field(
         default_factory=lambda: os.cpu_count() or 1,
@@ -93,11 +100,32 @@ class Settings(BaseSettings):
     cancel_grace_s: float = Field(
         default=10.0, ge=0.5, description="wait for a checkpoint before the work horse is killed"
     )
+    stalled_minutes: float = Field(
+        default=5.0, gt=0, description="minutes without progress after which a running job is marked as stalled"
+    )
     lease_s: float = Field(default=15.0, ge=3.0, description="silence after which a shard's worker counts as gone")
+    redis_patience_s: float = Field(
+        default=300.0, ge=0, description="time that a worker waits for a Redis in trouble before it lets its work go"
+    )
     shard_tries: int = Field(default=3, ge=1, le=10, description="times a shard is tried before it fails")
     shard_timeout_s: int = Field(default=6 * 3600, ge=60, description="longest run of one shard")
+    queue_ageing_s: float = Field(
+        default=60.0, gt=0, description="seconds of waiting that each level of priority counts when a worker is free"
+    )
+    autoscale_grow_s: float = Field(
+        default=5.0, gt=0, description="wait of the oldest entry after which a pool that sizes itself grows"
+    )
+    autoscale_idle_s: float = Field(
+        default=60.0, gt=0, description="time without waiting entries after which such a pool gives a worker up"
+    )
+    rq_functions: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="dotted names of functions of yours that workers run as ordinary RQ jobs, by ','"
+    )
     retention_days: float = Field(default=30.0, gt=0, description="days that a final job stays on the board")
     retention_jobs: int = Field(default=200_000, ge=1, description="final jobs kept at most")
+    board_jobs: int = Field(
+        default=200_000, ge=1_000, description="newest jobs that a dashboard keeps in memory, about 1 kB each"
+    )
     upload_max_bytes: int = Field(default=256 * 1024 * 1024, ge=1024, description="largest file that is accepted")
     documents_max: int = Field(default=20_000, ge=1, description="documents that one job may hold")
     idle_minutes: float = Field(default=30.0, gt=0, description="idle minutes after which an open board stops polling")
@@ -110,6 +138,27 @@ class Settings(BaseSettings):
     def _split_folders(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(Path(part).expanduser().resolve() for part in value.split(":") if part.strip())
+        return value
+
+    @field_validator("allowed_hosts", "rq_functions", mode="before")
+    @classmethod
+    def _split_names(cls, value: Any) -> Any:
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+    @field_validator("allowed_hosts", mode="after")
+    @classmethod
+    def _host_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not re.fullmatch(r"\*|(\*\.)?[A-Za-z0-9._-]*[A-Za-z0-9]", name) and not _is_ipv6(name):
+                raise ValueError(f"{name} is not the name of a host; leave its scheme, port and path out")
+        return value
+
+    @field_validator("rq_functions", mode="after")
+    @classmethod
+    def _dotted(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if "." not in name or not all(part.isidentifier() for part in name.split(".")):
+                raise ValueError(f"{name} is not the dotted name of a function")
         return value
 
     @field_validator("data", mode="after")
@@ -175,15 +224,30 @@ class Settings(BaseSettings):
         return parsed
 
 
+def _is_ipv6(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == 6
+    except ValueError:
+        return False
+
+
 def masked(url: str) -> str:
-    """A Redis URL as it may be shown: without its password (RFC 3986 userinfo)."""
-    parts = urlsplit(url)
-    if parts.password is None:
+    """A Redis URL as it may be shown: without its passwords (RFC 3986 userinfo, and those in the query)."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return f"{url.partition('://')[0][:20]}://***"
+    if "@" not in parts.netloc and "@" in parts.path + parts.fragment:
+        # A password with a / or # in it, which is to be percent-encoded, ends the host too early.
+        return f"{parts.scheme}://***@{url.rpartition('@')[2]}"
+    # Several hosts, as a Sentinel address has them, are no host and port to urlsplit.
+    userinfo, at, hosts = parts.netloc.rpartition("@")
+    user, colon, _ = userinfo.partition(":")
+    netloc = f"{user}:***@{hosts}" if colon else f"{userinfo}{at}{hosts}"
+    query = re.sub(r"(password=)[^&]*", r"\1***", parts.query)
+    if netloc == parts.netloc and query == parts.query:
         return url
-    host = parts.hostname or ""
-    if parts.port:
-        host = f"{host}:{parts.port}"
-    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
+    return urlunsplit(parts._replace(netloc=netloc, query=query))
 
 
 def read(**overrides: Any) -> Settings:

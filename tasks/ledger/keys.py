@@ -56,8 +56,9 @@ ENQUEUED = f"{PREFIX}enqueued"  # zset: '<job>:<shard>' handed to RQ and not yet
 LEASES = f"{PREFIX}leases"  # zset: '<job>:<shard>' being worked on -> time its lease ends. claim, report, worker.
 DELAYED = f"{PREFIX}delayed"  # zset: '<job>:<shard>' to be handed to RQ -> due at. settle.lua; janitor.
 
-FACTS = f"{PREFIX}facts"  # stream: what happened to jobs and documents, until the janitor has rolled it up. Transitions.
+FACTS = f"{PREFIX}facts"  # stream: what happened to jobs and documents, until it is rolled up. Transitions.
 FAILURES = f"{PREFIX}failures"  # stream: each document or job that failed, the last 20,000. Transitions.
+ACKNOWLEDGED = f"{PREFIX}acknowledged"  # hash: cause -> JSON {by, at, note}, 2,000. tasks.ledger.failures
 
 RATES = f"{PREFIX}rates"  # hash: '<file ending>:documents|bytes|chunks|seconds' of what was embedded here. report.lua
 
@@ -84,12 +85,68 @@ def gates(collection: str) -> str:
     return f"{PREFIX}collection:{collection}:gates"
 
 
+def presence(job_id: str) -> str:
+    """Zset: name of a person who looks at the job -> when it was last said; expires by itself. presence.lua"""
+    return f"{PREFIX}job:{job_id}:presence"
+
+
 def submission(token: str) -> str:
     """String: id of the job that this form submission made; one day. submit.lua"""
     return f"{PREFIX}submission:{token}"
 
 
-AUDIT = f"{PREFIX}audit"  # stream: who did what to what with which result, the last 100,000. control
+def wanted(host: str) -> str:
+    """Hash {size, low, high}: how many workers a host shall have; low < high sizes itself between them. control"""
+    return f"{PREFIX}wanted:{host}"
+
+
+SAVED_VIEWS = f"{PREFIX}saved_views"  # hash: name of a saved view -> JSON {query, sort, by, at}. tasks.ledger.saved
+BELL = f"{PREFIX}bell"  # list: a mark for each delivery handed to RQ, which idle workers wait on. queues; take.lua
+
+
+def worker(name: str) -> str:
+    """Hash: what a worker process does and uses, a minute. workers.worker"""
+    return f"{PREFIX}worker:{name}"
+
+
+def pool(name: str) -> str:
+    """Hash {host, size, wanted, low, high}: one pool, a minute. workers.pool"""
+    return f"{PREFIX}pool:{name}"
+
+
+def bulk(job_id: str) -> str:
+    """List: the ids that a bulk action is for, in their order; as long as jobs are kept. tasks.bulk"""
+    return f"{PREFIX}job:{job_id}:bulk"
+
+
+def bulk_outcome(job_id: str) -> str:
+    """Hash {cursor, done, intent, 'refused:<reason>'}: how far a bulk action is. tasks.bulk"""
+    return f"{PREFIX}job:{job_id}:bulk:outcome"
+
+
+def bulk_refused(job_id: str) -> str:
+    """List of JSON [job id, sentence]: the first 200 that refused a bulk action. tasks.bulk"""
+    return f"{PREFIX}job:{job_id}:bulk:refused"
+
+
+# What happened, rolled up. The buckets of one hash lie in one span of time and go together.
+HISTORY = f"{PREFIX}history"  # hash {cursor, sampled, usual}: how far the roll-up is. tasks.ledger.history
+HISTORY_COLLECTIONS = f"{PREFIX}history:collections"  # zset: collection with buckets of its own -> last fact. history
+USUAL = f"{PREFIX}usual"  # hash: collection -> p95 of its run seconds over the last days. tasks.ledger.history
+
+
+def history(resolution: str, span: int, collection: str) -> str:
+    """Hash: number of a bucket -> JSON of its figures; expires past its resolution's time. tasks.ledger.history"""
+    return f"{PREFIX}history:{resolution}:{span}:{collection}"
+
+
+AUDIT = f"{PREFIX}audit"  # stream: who did what to what with which result, the last 100,000. record.lua
+AUDIT_NUMBER = f"{PREFIX}audit:number"  # string: number of the newest audit row. record.lua
+AUDIT_HEAD = f"{PREFIX}audit:head"  # hash {n, hash, id, number, file, size, at, trouble}: last line on disk. chain
+LIMITED = f"{PREFIX}limited"  # zset: id of a job with a time limit -> when that is over. claim.lua; expire.lua
+PAUSED = f"{PREFIX}paused"  # hash: our queue ('high', 'default', 'low') -> JSON {by, at, why}. control
+DRAINED = f"{PREFIX}drained"  # hash: worker name -> JSON {by, at}. control; workers.pool; janitor
+WRITTEN_OFF = f"{PREFIX}written_off"  # hash: worker name -> JSON {by, at}. control; workers.pool; janitor
 WORKERS = f"{PREFIX}workers"  # zset: worker name -> last heartbeat. workers.worker
 POOLS = f"{PREFIX}pools"  # zset: pool name -> last heartbeat. workers.pool
 JANITOR = f"{PREFIX}janitor"  # string: name of the janitor whose turn it is; expires. workers.janitor
@@ -110,6 +167,48 @@ def rq_queue(name: str) -> str:
 def rq_job(rq_id: str) -> str:
     """Hash of one RQ job."""
     return f"rq:job:{rq_id}"
+
+
+RQ_QUEUES = "rq:queues"  # set: 'rq:queue:<name>' of every queue that something was ever put in
+RQ_WORKERS = "rq:workers"  # set: 'rq:worker:<name>' of every worker of every program
+RQ_SUSPENDED = "rq:suspended"  # string: while it is there every RQ worker of this Redis rests
+# What the names of one RQ job, execution, worker and group start with; scripts join them to ids that they read.
+RQ_PREFIXES = ("rq:job:", "rq:results:", "rq:executions:", "rq:execution:", "rq:worker:", "rq:group:")
+
+
+def rq_dependents(rq_id: str) -> str:
+    """Set of the ids of the RQ jobs that wait for one."""
+    return f"rq:job:{rq_id}:dependents"
+
+
+def rq_dependencies(rq_id: str) -> str:
+    """Set of the ids that one RQ job waits for. The two colons are RQ's."""
+    return f"rq:job::{rq_id}:dependencies"
+
+
+def rq_registry(registry: str, queue: str) -> str:
+    """Sorted set of one RQ registry of a queue; what runs is called 'wip' there and lists '<job>:<execution>'."""
+    return f"rq:{'wip' if registry == 'started' else registry}:{queue}"
+
+
+def rq_intermediate(queue: str) -> str:
+    """List of what a worker has taken from a queue and not yet started."""
+    return f"rq:queue:{queue}:intermediate"
+
+
+def rq_listeners(queue: str) -> str:
+    """Set of 'rq:worker:<name>': who takes from a queue; the dead stay in it until RQ cleans up."""
+    return f"rq:workers:{queue}"
+
+
+def rq_lock(kind: str, queue: str) -> str:
+    """String: who schedules a queue ('scheduler-lock') or cleans its registries ('clean_registries')."""
+    return f"rq:{kind}:{queue}"
+
+
+def rq_commands(worker: str) -> str:
+    """Channel on which an RQ worker listens for commands."""
+    return f"rq:pubsub:{worker}"
 
 
 def of_job(job_id: str) -> list[str]:
@@ -137,3 +236,54 @@ def for_scripts(job_id: str) -> list[str]:
         FACTS,
         FAILURES,
     ]
+
+
+def damaged(key: str, at: int) -> str:
+    """What lay under a name of ours and was not ours, of any type; a day. tasks.repairs.forged"""
+    return f"{PREFIX}damaged:{at}:{key}"
+
+
+# The type of each key that there is once, and how many entries it holds at most; None where jobs or time decide.
+# What is otherwise was not written by our programs, and is set aside by tasks.repairs.forged.
+SHAPES: dict[str, tuple[str, int | None]] = {
+    REVISION: ("string", None),
+    CHANGES: ("zset", None),
+    REMOVED: ("zset", 20_000),
+    JOBS: ("zset", None),
+    LIVE: ("zset", None),
+    WAITING: ("zset", None),
+    FINAL: ("zset", None),
+    COUNTS: ("hash", 100),
+    DAYS: ("hash", 10_000),
+    ENQUEUED: ("zset", None),
+    LEASES: ("zset", None),
+    DELAYED: ("zset", None),
+    FACTS: ("stream", None),
+    FAILURES: ("stream", 100_000),
+    ACKNOWLEDGED: ("hash", 10_000),
+    RATES: ("hash", 2_000),
+    SAVED_VIEWS: ("hash", 2_000),
+    BELL: ("list", 10_000),
+    HISTORY: ("hash", 100),
+    HISTORY_COLLECTIONS: ("zset", 1_000),
+    USUAL: ("hash", 1_000),
+    AUDIT: ("stream", None),
+    AUDIT_NUMBER: ("string", None),
+    AUDIT_HEAD: ("hash", 100),
+    LIMITED: ("zset", None),
+    PAUSED: ("hash", 100),
+    DRAINED: ("hash", 10_000),
+    WRITTEN_OFF: ("hash", 10_000),
+    WORKERS: ("zset", 20_000),
+    POOLS: ("zset", 20_000),
+    JANITOR: ("string", None),
+}
+# The same of each job's keys, as of_job gives them: hash, mark, events, documents, shards, stages.
+SHAPES_OF_JOB: tuple[tuple[str, int | None], ...] = (
+    ("hash", 1_000),
+    ("string", None),
+    ("list", 2_000),
+    ("hash", None),
+    ("hash", None),
+    ("hash", 1_000),
+)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 
-from tasks.ledger import keys
+import redis
+
+from tasks.ledger import journal, keys
 from tasks.ledger.connection import Ledger
+from tasks.ledger.trouble import is_damage
 
 LOCK_S = 60
+FENCES_AHEAD = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,22 @@ def free(ledger: Ledger, collection: str, token: str) -> bool:
 def acquire(ledger: Ledger, collection: str, token: str = "") -> PublishLock | None:
     """The collection's publish lock, or None while another publish holds it."""
     token = token or secrets.token_hex(16)
-    if not ledger.redis.set(keys.publish_lock(collection), token, nx=True, px=LOCK_S * 1000):
+    lock = keys.publish_lock(collection)
+    if not ledger.redis.set(lock, token, nx=True, px=LOCK_S * 1000):
+        left = ledger.redis.pttl(lock)
+        if left == -1 or left > LOCK_S * 1000:
+            ledger.redis.delete(lock)  # nobody holds what never ends
         return None
-    return PublishLock(ledger, collection, token, int(ledger.redis.incr(keys.fence(collection))))
+    return PublishLock(ledger, collection, token, _next_fence(ledger, collection))
+
+
+def _next_fence(ledger: Ledger, collection: str) -> int:
+    try:
+        return int(ledger.redis.incr(keys.fence(collection)))
+    except redis.ResponseError as error:
+        if not is_damage(error):
+            raise
+    # Damaged; the lock is ours, so nobody else counts. It goes on above what was seen of it.
+    fence = journal.seen(ledger.settings).fences.get(collection, 0) + FENCES_AHEAD
+    ledger.redis.set(keys.fence(collection), fence)
+    return fence

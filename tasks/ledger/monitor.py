@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from tasks.errors import JobNotFound
-from tasks.ledger import keys, store
+from tasks.ledger import keys, receipts, store
 from tasks.ledger.connection import Ledger
+from tasks.ledger.fleet import ALIVE_S, WORKERS_MOST
+from tasks.ledger.fleet import worker_names as worker_names
+from tasks.ledger.fleet import workers as workers
 from tasks.ledger.records import (
-    Changes,
     DocumentRow,
     EventRow,
     Figures,
     Gates,
     JobRow,
     Rate,
+    Receipt,
     StageRow,
-    WorkerRow,
+    fields_of,
     job_row,
     moment,
     number,
@@ -29,9 +31,8 @@ from tasks.ledger.records import (
 )
 from tasks.ledger.states import STAGES, DocumentState, State
 
-ALIVE_S = 20.0
-POOL_ALIVE_S = 15.0
 SCAN = 500
+EVENTS_KEPT = 500  # as prelude.lua trims
 ENDED = frozenset({DocumentState.COMPLETED, DocumentState.FAILED})
 
 
@@ -58,12 +59,9 @@ def documents(ledger: Ledger, job_id: str) -> list[DocumentRow]:
 def events(ledger: Ledger, job_id: str) -> list[EventRow]:
     """The event log of a job, oldest first, 500 lines at most."""
     rows = []
-    for raw in ledger.redis.lrange(keys.events(job_id), 0, -1):
-        try:
-            data: Any = json.loads(raw)
-        except ValueError:
-            continue
-        at = moment(data.get("at")) if isinstance(data, dict) else None
+    for raw in ledger.redis.lrange(keys.events(job_id), -EVENTS_KEPT, -1):
+        data = fields_of(raw)
+        at = moment(data.get("at"))
         if at is not None:
             rows.append(EventRow(at, text(data.get("text"))))
     return rows
@@ -101,6 +99,18 @@ def rates(ledger: Ledger) -> dict[str, Rate]:
         ending: Rate(*(found.get(figure, 0.0) for figure in ("documents", "bytes", "chunks", "seconds")))
         for ending, found in figures.items()
     }
+
+
+def receipt(ledger: Ledger, job_id: str) -> Receipt | None:
+    """The receipt of the stop that was asked of a job, confirmed once it has stopped; None when none was asked.
+
+    Raises JobNotFound.
+    """
+    row = job(ledger, job_id)
+    if row.stop is None:
+        return None
+    todo = documents(ledger, job_id) if row.final and row.documents_total else []
+    return receipts.of(row, todo, rates(ledger), len(worker_names(ledger)))
 
 
 def published_attempt(ledger: Ledger, job_id: str) -> int:
@@ -149,74 +159,11 @@ def matches(
     )
 
 
-def changes(ledger: Ledger, since: int, *, limit: int = 10_000) -> Changes:
-    """What changed after a revision; since 0 the newest `limit` jobs. Two round trips."""
-    with ledger.redis.pipeline(transaction=True) as pipe:
-        pipe.get(keys.REVISION)
-        if since:
-            pipe.zrangebyscore(keys.CHANGES, f"({since}", "+inf")
-            pipe.zrangebyscore(keys.REMOVED, f"({since}", "+inf")
-        else:
-            pipe.zrevrange(keys.JOBS, 0, limit - 1)
-            pipe.zrange(keys.REMOVED, 0, 0)
-        _ask_figures(pipe)
-        revision, ids, removed, *answers = pipe.execute()
-    newest = whole(revision)
-    if since > newest:
-        return Changes(newest, reset=True)
-    gone = tuple(text(name) for name in removed) if since else ()
-    return Changes(newest, tuple(_rows(ledger, ids)), gone, _figures(answers))
-
-
-def newest_revision(ledger: Ledger) -> int:
-    """The revision of the last change."""
-    return whole(ledger.redis.get(keys.REVISION))
-
-
 def figures(ledger: Ledger) -> Figures:
     """The line of figures above the board, in one round trip."""
     with ledger.redis.pipeline(transaction=True) as pipe:
         _ask_figures(pipe)
         return _figures(pipe.execute())
-
-
-def workers(ledger: Ledger) -> list[WorkerRow]:
-    """The workers of this installation that reported within 20 s, by name."""
-    now = ledger.now()
-    alive = ledger.redis.zrangebyscore(keys.WORKERS, now - ALIVE_S, "+inf", withscores=True)
-    beats = [(text(pair[0]), number(pair[1])) for pair in alive]
-    with ledger.redis.pipeline(transaction=False) as pipe:
-        for name, _ in beats:
-            pipe.hgetall(keys.rq_worker(name))
-        hashes = pipe.execute()
-    rows = []
-    for (name, beat), fields in zip(beats, hashes, strict=True):
-        rows.append(
-            WorkerRow(
-                name=name,
-                host=text(fields.get(b"hostname")),
-                pid=whole(fields.get(b"pid")),
-                state=text(fields.get(b"state")) or "starting",
-                queues=tuple(filter(None, text(fields.get(b"queues")).split(","))),
-                job=text(fields.get(b"ingestboard_job")),
-                heartbeat_age_s=max(0.0, now - beat),
-                done=whole(fields.get(b"successful_job_count")),
-                failed=whole(fields.get(b"failed_job_count")),
-            )
-        )
-    return rows
-
-
-def worker_names(ledger: Ledger) -> list[str]:
-    """Names of the workers alive."""
-    now = ledger.now()
-    return [text(name) for name in ledger.redis.zrangebyscore(keys.WORKERS, now - ALIVE_S, "+inf")]
-
-
-def pools(ledger: Ledger) -> list[str]:
-    """Names of the worker pools that reported within 15 s."""
-    now = ledger.now()
-    return [text(name) for name in ledger.redis.zrangebyscore(keys.POOLS, now - POOL_ALIVE_S, "+inf")]
 
 
 def _rows(ledger: Ledger, ids: Collection[Any]) -> list[JobRow]:
@@ -231,7 +178,7 @@ def _ask_figures(pipe: Any) -> None:
     pipe.time()
     pipe.hgetall(keys.COUNTS)
     pipe.hgetall(keys.DAYS)
-    pipe.zrange(keys.WORKERS, 0, -1, withscores=True)
+    pipe.zrevrange(keys.WORKERS, 0, WORKERS_MOST - 1, withscores=True)
     pipe.zrange(keys.WAITING, 0, 0, withscores=True)
 
 

@@ -6,32 +6,55 @@ never raises in a reader.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from tasks.ledger.states import FINAL, DocumentState, State
+from tasks.ledger.states import FINAL, Action, DocumentState, State
 
 
 def text(value: Any) -> str:
-    """Bytes from Redis as text; what is no UTF-8 is shown replaced."""
+    """Bytes from Redis, or a value out of its JSON, as text; what is no UTF-8 is shown replaced."""
     if value is None:
         return ""
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    try:
+        told = str(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, or lists in lists
+        return ""
+    # JSON may hold half a surrogate pair, which no page and no file takes.
+    return told if told.isascii() else told.encode("utf-8", "replace").decode()
+
+
+def loaded(raw: Any) -> Any:
+    """JSON from Redis, decoded; None for what is none, or too deep to be meant."""
+    try:
+        return json.loads(raw)
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
+def fields_of(raw: Any) -> dict[str, Any]:
+    """A JSON object from Redis; empty for anything else."""
+    found = loaded(raw)
+    return found if isinstance(found, dict) else {}
 
 
 def number(value: Any, default: float = 0.0) -> float:
     """A number from Redis, or the default when there is none."""
     try:
         result = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return default
     return result if result == result and abs(result) != float("inf") else default
 
 
 def whole(value: Any) -> int:
-    return int(number(value))
+    """A whole number from Redis, of the 64 bits that it counts with; 0 when there is none."""
+    return max(-(2**63), min(2**63 - 1, int(number(value))))
 
 
 def moment(value: Any) -> datetime | None:
@@ -87,6 +110,9 @@ class JobRow:
     recipe: str = ""  # JSON of tasks.recipe.Recipe
     sync: str = ""  # "careful" or "yes": the publish also removes documents that this job does not name
     arguments: str = ""  # JSON of what a job that is no ingest was asked, checked by its kind
+    progressed_at: datetime | None = None  # when work, documents or stage moved last
+    time_limit_s: float = 0.0  # how long an attempt may run; 0: no limit
+    document_limit_s: float = 0.0  # how long one document may take; 0: as the settings say
     stop: StopReceipt | None = None
 
     @property
@@ -156,6 +182,37 @@ class WorkerRow:
     heartbeat_age_s: float
     done: int
     failed: int
+    pool: str = ""
+    document: str = ""  # name of the document in hand, "" while there is none
+    stage: str = ""
+    cpu_percent: float = 0.0  # of one core, over the worker and all that it started, since its last report
+    rss_bytes: int = 0  # of the worker and all that it started
+    documents_a_minute: float = 0.0  # over the last minute
+    drained: bool = False  # ends what it has in hand and takes nothing more
+    written_off: bool = False  # ends itself without writing, should it ever wake
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRow:
+    """The workers of one start of `python -m workers`. `low` < `high`: it sizes itself between the two."""
+
+    name: str
+    host: str
+    size: int  # workers that take work now
+    wanted: int
+    low: int
+    high: int
+    heartbeat_age_s: float
+    alive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """Who paused a queue, when and why."""
+
+    by: str
+    at: datetime | None
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,24 +259,43 @@ class Gates:
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
-    """What changed since a revision: rows that are new or newer, ids that are gone."""
-
-    revision: int
-    jobs: tuple[JobRow, ...] = ()
-    removed: tuple[str, ...] = ()
-    figures: Figures = field(default_factory=Figures)
-    reset: bool = False  # the ledger is older than the revision asked for: start again from nothing
-
-
-@dataclass(frozen=True, slots=True)
 class Receipt:
-    """The answer to an action: what was done to which job, in a sentence."""
+    """The answer to an action: what was done to which job, in a sentence.
+
+    That of a stop also tells what is known of it so far; `monitor.receipt` gives it again once it is confirmed.
+    """
 
     job: str
     action: str
     state: State
     sentence: str
+    asked_at: datetime | None = None
+    stopped_at: datetime | None = None  # None: it has not stopped yet
+    how: str = ""  # as in StopReceipt
+    kept: str = ""  # sentence: what stays of it
+    resume: str = ""  # sentence: what a retry would cost
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the stop that was asked for is known to have happened."""
+        return self.stopped_at is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """One of many jobs that did not take an action, with the sentence why."""
+
+    job: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """What became of an action on many jobs."""
+
+    action: Action
+    done: tuple[Receipt, ...] = ()
+    refused: tuple[Refused, ...] = ()
 
 
 def job_row(job_id: str, fields: Mapping[Any, Any], stop: StopReceipt | None = None) -> JobRow:
@@ -263,6 +339,9 @@ def job_row(job_id: str, fields: Mapping[Any, Any], stop: StopReceipt | None = N
         recipe=text(get("recipe")),
         sync=text(get("sync")),
         arguments=text(get("arguments")),
+        progressed_at=moment(get("progressed_at")),
+        time_limit_s=max(0.0, number(get("time_limit_s"))),
+        document_limit_s=max(0.0, number(get("document_limit_s"))),
         stop=stop or _stop_of(fields),
     )
 

@@ -39,6 +39,8 @@ class Action(StrEnum):
     FORCE_STOP = "force stop"
     RETRY = "retry"
     DELETE = "delete"
+    REPRIORITISE = "reprioritise"
+    WRITE_OFF = "write off"  # the worker that has it in hand, when that neither works nor answers
 
 
 LIVE = frozenset({State.QUEUED, State.RUNNING, State.RETRYING, State.CANCELING})
@@ -50,8 +52,9 @@ TRANSITIONS: dict[State, frozenset[State]] = {
         {State.RETRYING, State.CANCELING, State.CANCELED, State.COMPLETED, State.PARTIAL, State.FAILED}
     ),
     State.RETRYING: frozenset({State.RUNNING, State.CANCELED, State.FAILED}),
-    # A stop that comes after the commit point finds the snapshot published: the job says so.
-    State.CANCELING: frozenset({State.CANCELED, State.COMPLETED, State.PARTIAL}),
+    # A stop that comes after the commit point finds the snapshot published: the job says so. One that its time limit
+    # asked for ends as failed.
+    State.CANCELING: frozenset({State.CANCELED, State.COMPLETED, State.PARTIAL, State.FAILED}),
     State.CANCELED: frozenset({State.QUEUED}),
     State.COMPLETED: frozenset({State.QUEUED}),
     State.PARTIAL: frozenset({State.QUEUED}),
@@ -59,10 +62,10 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 }
 
 ACTIONS: dict[State, frozenset[Action]] = {
-    State.QUEUED: frozenset({Action.CANCEL}),
-    State.RUNNING: frozenset({Action.CANCEL, Action.FORCE_STOP}),
-    State.RETRYING: frozenset({Action.CANCEL}),
-    State.CANCELING: frozenset({Action.FORCE_STOP}),
+    State.QUEUED: frozenset({Action.CANCEL, Action.REPRIORITISE}),
+    State.RUNNING: frozenset({Action.CANCEL, Action.FORCE_STOP, Action.REPRIORITISE, Action.WRITE_OFF}),
+    State.RETRYING: frozenset({Action.CANCEL, Action.REPRIORITISE}),
+    State.CANCELING: frozenset({Action.FORCE_STOP, Action.WRITE_OFF}),
     State.CANCELED: frozenset({Action.RETRY, Action.DELETE}),
     State.COMPLETED: frozenset({Action.RETRY, Action.DELETE}),
     State.PARTIAL: frozenset({Action.RETRY, Action.DELETE}),

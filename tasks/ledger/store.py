@@ -10,6 +10,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -18,13 +19,14 @@ import redis
 from tasks.errors import Canceled, Fenced, HandedBack
 from tasks.ledger import keys
 from tasks.ledger.connection import Ledger
-from tasks.ledger.records import DocumentRow, number, text, whole
+from tasks.ledger.records import DocumentRow, fields_of, loaded, number, text, whole
 from tasks.ledger.states import DocumentState
+from tasks.ledger.trouble import passes
 
 PUBLISH = "publish"
 REPORT_INTERVAL_S = 0.1
 AWAY_INTERVAL_S = 1.0  # between reports while Redis is away
-PATIENCE_S = 60.0  # and then the work horse gives up
+EVENTS_HELD = 100  # while Redis is away; the first ones tell more than the last
 Outcome = Literal["done", "canceled", "released", "yielded", "lost"]
 
 
@@ -43,6 +45,12 @@ class Claim:
     worker: str
     work: int
     documents: tuple[DocumentRow, ...]
+    token: str = ""  # of this one claim: a server that lost its last second may give the same attempt out again
+
+    @property
+    def fence(self) -> str:
+        """What the scripts ask for before this claim may write."""
+        return f"{self.attempt}:{self.token}" if self.token else str(self.attempt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +64,11 @@ class Delivery:
 
 def document_row(index: int, raw: bytes | str) -> DocumentRow:
     """Decode one document of a job; a garbled row reads as failed."""
-    try:
-        data: Any = json.loads(raw)
-    except ValueError:
-        data = None
+    data: Any = loaded(raw)
     if not isinstance(data, dict):
         data = {"state": "failed", "error": "The record of this document is damaged."}
     try:
-        state = DocumentState(data.get("state", ""))
+        state = DocumentState(text(data.get("state")))
     except ValueError:
         state = DocumentState.FAILED
     return DocumentRow(
@@ -84,30 +89,28 @@ def document_row(index: int, raw: bytes | str) -> DocumentRow:
 
 def delivery_of(ledger: Ledger, job_id: str, shard: str) -> str:
     """The RQ id under which a shard was handed out last; empty when it was not."""
-    raw = ledger.redis.hget(keys.shards(job_id), shard)
-    try:
-        row = json.loads(raw) if raw else {}
-    except ValueError:
-        row = {}
-    return text(row.get("rq_id")) if isinstance(row, dict) else ""
+    return text(fields_of(ledger.redis.hget(keys.shards(job_id), shard)).get("rq_id"))
 
 
 def claim(ledger: Ledger, job_id: str, shard: str, rq_id: str, worker: str) -> Claim | None:
     """Take a shard; None when this delivery is not, or no longer, the current one."""
-    reply = ledger.transition("claim", job_id, shard, rq_id, worker, ledger.settings.lease_s)
+    token = secrets.token_hex(6)
+    reply = ledger.transition(
+        "claim", job_id, shard, rq_id, worker, ledger.settings.lease_s, token, extra=(keys.LIMITED, keys.WRITTEN_OFF)
+    )
     if reply[0] != "ok":
         return None
     row = json.loads(reply[2])
     pairs = reply[3:]
     documents = tuple(document_row(int(pairs[at]), pairs[at + 1]) for at in range(0, len(pairs), 2))
-    return Claim(job_id, shard, int(reply[1]), worker, int(row.get("work", 0)), documents)
+    return Claim(job_id, shard, int(reply[1]), worker, int(row.get("work", 0)), documents, token)
 
 
 def settle(
     ledger: Ledger,
     job_id: str,
     shard: str,
-    attempt: int,
+    attempt: int | str,
     outcome: Outcome,
     *,
     how: str = "",
@@ -116,8 +119,9 @@ def settle(
 ) -> Delivery | None:
     """A shard leaves its worker. The delivery to hand to RQ now, if one follows.
 
-    `how` tells how it stopped or why it was lost; `document` is the number of the document in hand when the
-    worker was lost. Raises Fenced when another attempt owns the shard.
+    `attempt` is the number, or the fence of the claim for who has one. `how` tells how it stopped or why it was
+    lost; `document` is the number of the document in hand when the worker was lost. Raises Fenced when another
+    attempt owns the shard.
     """
     reply = ledger.transition(
         "settle",
@@ -132,22 +136,26 @@ def settle(
         delay_s,
     )
     if reply[0] == "fenced":
-        raise Fenced(job=job_id, attempt=attempt)
+        raise Fenced(job=job_id, attempt=str(attempt).partition(":")[0])
     return Delivery(job_id, reply[1], reply[2]) if reply[0] == "enqueue" else None
 
 
-def close(ledger: Ledger, job_id: str, attempt: int, *, snapshot: str = "", error: str = "", done: str = "") -> str:
+def close(
+    ledger: Ledger, job_id: str, attempt: int | str, *, snapshot: str = "", error: str = "", done: str = ""
+) -> str:
     """End a job after its last step; the final state. `done` says what a job that is no ingest did. Raises Fenced."""
     reply = ledger.transition("close", job_id, attempt, snapshot, error, done)
     if reply[0] == "fenced":
-        raise Fenced(job=job_id, attempt=attempt)
+        raise Fenced(job=job_id, attempt=str(attempt).partition(":")[0])
     return reply[1]
 
 
-def extend_lease(ledger: Ledger, job_id: str, shard: str) -> None:
-    """The worker's parent says that the shard is still in hand. XX: a settled shard gets no lease again."""
-    until = ledger.now() + ledger.settings.lease_s
-    ledger.redis.zadd(keys.LEASES, {f"{job_id}:{shard}": until}, xx=True)
+def extend_lease(ledger: Ledger, job_id: str, shard: str, rq_id: str) -> bool:
+    """The worker's parent says that a delivery is still in hand. False when the shard is another's by now.
+
+    It also ends a job that is past its time limit, should its work horse not report.
+    """
+    return ledger.transition("lease", job_id, shard, rq_id, ledger.settings.lease_s)[0] == "ok"
 
 
 @dataclass
@@ -192,7 +200,8 @@ class Reporter:
 
     def event(self, sentence: str) -> None:
         """Something that a person would note; sent with the next report."""
-        self._events.append(sentence)
+        if not self._away_since or len(self._events) < EVENTS_HELD:
+            self._events.append(sentence)
 
     def check(self, *, now: bool = False, commit: bool = False) -> None:
         """Send what is due and learn whether to go on. `commit` asks for the point of no return."""
@@ -204,19 +213,21 @@ class Reporter:
                 return
         self._clock()
         try:
-            reply = self.ledger.transition(
-                "report",
-                self.claim.job,
-                self.claim.shard,
-                self.claim.attempt,
-                self.ledger.settings.lease_s,
-                self._body(),
-                "1" if commit else "0",
-            )
-        except (redis.ConnectionError, redis.TimeoutError):
+            # What cannot go on without the answer waits for it as long as the client does.
+            with nullcontext() if now or commit else self.ledger.hurried():
+                reply = self.ledger.transition(
+                    "report",
+                    self.claim.job,
+                    self.claim.shard,
+                    self.claim.fence,
+                    self.ledger.settings.lease_s,
+                    self._body(),
+                    "1" if commit else "0",
+                )
+        except redis.RedisError as error:
             # The work goes on without Redis for a while: the news is kept and sent when it is back.
             self._away_since = self._away_since or due
-            if now or commit or due - self._away_since > PATIENCE_S:
+            if now or commit or not passes(error) or due - self._away_since > self.ledger.settings.redis_patience_s:
                 raise
             self._next = due + AWAY_INTERVAL_S
             return

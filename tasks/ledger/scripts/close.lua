@@ -1,9 +1,9 @@
 -- The last step of a job ends: it is completed, partial or failed.
 -- KEYS 1..21: see prelude.lua
--- ARGV 1 id, 2 attempt, 3 snapshot version or '', 4 error or '', 5 what was done, or '' for a publish
+-- ARGV 1 id, 2 fence (see owns), 3 snapshot version or '', 4 error or '', 5 what was done, or '' for a publish
 -- Reply {'fenced'} or {'ok', state}
 local row = shard_row('publish')
-if not row or row.state ~= 'running' or tostring(row.attempt) ~= ARGV[2] then return {'fenced'} end
+if not owns(row, ARGV[2]) then return {'fenced'} end
 row.state = 'done'
 save_shard('publish', row)
 forget_all_shards()
@@ -14,7 +14,7 @@ if ARGV[4] == '' then
 end
 if redis.call('EXISTS', CANCEL) == 1 then
   set('stopped_at', stamp(NOW), 'stop_how', 'too late: the snapshot had been published')
-  if state == 'failed' then state = 'canceled' end
+  if state == 'failed' and get('stop_limit_s') == '' then state = 'canceled' end
 end
 local failed = count('documents_failed')
 if state == 'completed' and ARGV[5] ~= '' then
@@ -29,6 +29,7 @@ elseif state == 'partial' then
   event('Partial: published as snapshot ' .. ARGV[3] .. '; ' .. get('error'))
 else
   set('error', ARGV[4], 'step_description', 'Failed')
+  if state == 'failed' then failure('', '', get('stage'), ARGV[4]) end
   event('Failed: ' .. ARGV[4])
 end
 set('running_shards', 0, 'committing', '0')

@@ -6,14 +6,14 @@ local state = get('state')
 if state == '' and redis.call('ZSCORE', JOBS, ID) == false then return {'gone'} end
 if state ~= '' and not FINAL_STATES[state] then return {'refused', state} end
 forget_all_shards()
-if state ~= '' then redis.call('HINCRBY', COUNTS, state, -1) end
+if state ~= '' then add(COUNTS, state, -1) end
 redis.call('DEL', JOB, CANCEL, EVENTS, DOCUMENTS, SHARDS, STAGES)
 redis.call('ZREM', JOBS, ID)
 redis.call('ZREM', LIVE, ID)
 redis.call('ZREM', WAITING, ID)
 redis.call('ZREM', FINAL, ID)
 redis.call('ZREM', CHANGES, ID)
-local revision = redis.call('INCR', REVISION)
+local revision = next_revision()
 redis.call('ZADD', REMOVED, revision, ID)
 redis.call('ZREMRANGEBYRANK', REMOVED, 0, -10001)
 return {'ok'}

@@ -6,7 +6,7 @@
 -- KEYS 1 hash of the embedder's limits
 -- ARGV 1 requests a minute, 2 tokens a minute (0: no limit), 3 tokens of this call
 -- Reply milliseconds to wait; 0: go, it is counted
-local SPARE, GIVEN_OUT = 3, 57
+local SPARE, GIVEN_OUT, LONGEST_S = 3, 57, 86400
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
 local costs = {requests = 1, tokens = tonumber(ARGV[3])}
@@ -15,7 +15,9 @@ local limits = {requests = tonumber(ARGV[1]), tokens = tonumber(ARGV[2])}
 local used, wait, last = {}, 0, now
 for name, limit in pairs(limits) do
   if limit > 0 then
-    used[name] = math.max(tonumber(redis.call('HGET', KEYS[1], name) or '0'), now - SPARE)
+    local until_then = tonumber(redis.call('HGET', KEYS[1], name) or '0') or 0
+    if not (until_then < now + LONGEST_S) then until_then = 0 end -- nobody who called an embedder wrote that
+    used[name] = math.max(until_then, now - SPARE)
     wait = math.max(wait, used[name] - now)
   end
 end

@@ -2,15 +2,15 @@
 -- or its worker died.
 -- Counted exactly once, because only the attempt that owns the shard may settle it.
 -- KEYS 1..21: see prelude.lua
--- ARGV 1 id, 2 shard, 3 attempt, 4 outcome: done | canceled | released | yielded | lost, 5 how it stopped or why it was lost,
+-- ARGV 1 id, 2 shard, 3 fence (see owns), 4 outcome: done | canceled | released | yielded | lost, 5 how it stopped or why it was lost,
 --      6 RQ id for what is to be enqueued next, 7 tries allowed, 8 number of the document in hand when it was lost or '',
 --      9 seconds until a lost shard is tried again
 -- Reply {'fenced'}, {'none'} or {'enqueue', shard, RQ id}: hand that to RQ now
 local shard, outcome = ARGV[2], ARGV[4]
 local row = shard_row(shard)
-if not row or row.state ~= 'running' or tostring(row.attempt) ~= ARGV[3] then return {'fenced'} end
+if not owns(row, ARGV[3]) then return {'fenced'} end
 local canceled = redis.call('EXISTS', CANCEL) == 1
-local running = redis.call('HINCRBY', JOB, 'running_shards', -1)
+local running = add(JOB, 'running_shards', -1)
 redis.call('ZREM', LEASES, member(shard))
 
 -- What a shard that is not done had half finished is to be done again.
@@ -22,8 +22,7 @@ local function reopen(blame, reason)
     row.work = finished
   end
   for _, number in ipairs(row.documents or {}) do
-    local raw = redis.call('HGET', DOCUMENTS, number)
-    local document = raw and cjson.decode(raw)
+    local document = document_row(number)
     if document and (document.state == 'running' or (blame and tostring(number) == ARGV[8] and document.state == 'queued')) then
       document.state = 'queued'
       if blame and (ARGV[8] == '' or tostring(number) == ARGV[8]) then
@@ -32,9 +31,11 @@ local function reopen(blame, reason)
           document.state = 'failed'
           document.error = reason
           document.attempt = row.attempt
-          redis.call('HINCRBY', JOB, 'documents_failed', 1)
-          redis.call('HINCRBY', JOB, 'current_step', 1)
-          event(document.name .. ' failed: ' .. reason)
+          add(JOB, 'documents_failed', 1)
+          add(JOB, 'current_step', 1)
+          documents_fact(1, 0, 0, 1)
+          failure(number, document.name, get('stage'), reason)
+          event((document.name or 'A document') .. ' failed: ' .. reason)
         end
       end
       redis.call('HSET', DOCUMENTS, number, cjson.encode(document))
@@ -46,7 +47,7 @@ if outcome == 'canceled' or (canceled and outcome ~= 'done') or (canceled and ge
   row.state = 'canceled'
   reopen(false, '')
   save_shard(shard, row)
-  if running <= 0 then close_canceled(ARGV[5] ~= '' and outcome ~= 'done' and ARGV[5] or 'at a checkpoint') end
+  if running <= 0 then close_stopped(ARGV[5] ~= '' and outcome ~= 'done' and ARGV[5] or 'at a checkpoint') end
   touch()
   return {'none'}
 end
@@ -73,27 +74,33 @@ end
 
 if outcome == 'lost' then
   row.tries = (row.tries or 0) + 1
-  local attempt = redis.call('HINCRBY', JOB, 'attempt', 1)
+  -- A shard whose worker was written off was given its new attempt then.
+  local attempt = row.written_off and count('attempt') or add(JOB, 'attempt', 1)
+  row.written_off = nil
   set('committing', '0')
   event('Worker ' .. (row.worker or '') .. ' was lost: ' .. ARGV[5] .. '.')
   if row.tries >= tonumber(ARGV[7]) and (shard == 'publish' or ARGV[8] == '') then
     -- Its tries are used up and no single document is to blame.
     row.state = 'done'
     save_shard(shard, row)
+    local given_up = 0
     for _, number in ipairs(row.documents or {}) do
-      local raw = redis.call('HGET', DOCUMENTS, number)
-      local document = raw and cjson.decode(raw)
+      local document = document_row(number)
       if document and (document.state == 'running' or document.state == 'queued') then
         document.state, document.error, document.attempt = 'failed', 'Its worker was lost ' .. row.tries .. ' times; retry it, and look at the worker log if it happens again.', row.attempt
         redis.call('HSET', DOCUMENTS, number, cjson.encode(document))
-        redis.call('HINCRBY', JOB, 'documents_failed', 1)
-        redis.call('HINCRBY', JOB, 'current_step', 1)
+        add(JOB, 'documents_failed', 1)
+        add(JOB, 'current_step', 1)
+        given_up = given_up + 1
+        failure(number, document.name, get('stage'), document.error)
       end
     end
+    if given_up > 0 then documents_fact(given_up, 0, 0, given_up) end
     if shard == 'publish' then
       move('failed')
       forget_all_shards()
       set('error', 'Publishing was lost ' .. row.tries .. ' times (' .. ARGV[5] .. '); retry the job.', 'running_shards', 0)
+      failure('', '', 'publish', get('error'))
       event('Failed: ' .. get('error'))
       touch()
       return {'none'}
@@ -123,12 +130,14 @@ if row.documents then
   row.work = #row.documents * 1000
 end
 save_shard(shard, row)
-local done, total = redis.call('HINCRBY', JOB, 'shards_done', 1), count('shards_total')
+local done, total = add(JOB, 'shards_done', 1), count('shards_total')
 if done >= total then
   if count('documents_done') == 0 then
     move('failed')
     forget_all_shards()
     set('error', total == 0 and 'There was nothing to do.' or 'Every document failed; the reasons stand beside them.', 'running_shards', 0)
+    -- Documents that failed are on the record themselves.
+    if total == 0 then failure('', '', get('stage'), get('error')) end
     event('Failed: ' .. get('error'))
     touch()
     return {'none'}

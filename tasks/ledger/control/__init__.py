@@ -1,0 +1,68 @@
+"""Every write that a person causes, with its audit row. Pages and CLI act through here alone.
+
+Each function answers with a receipt or a sentence, or raises an error that is a sentence; a lost race is such a
+sentence. `submission` and `writing` make jobs, `acting` stops and retries them, `steering` is about queues, workers
+and pools, `foreign` about the RQ jobs of other programs.
+"""
+
+from tasks.ledger.control.acting import PAST, act, cancel, delete, reprioritise, retry
+from tasks.ledger.control.audit import record
+from tasks.ledger.control.foreign import delete_foreign, move_foreign, requeue_foreign, stop_foreign
+from tasks.ledger.control.steering import (
+    WRITTEN_OFF_HOW,
+    drain,
+    forget_workers,
+    pause,
+    resume,
+    scale,
+    set_gates,
+    undrain,
+    write_off,
+    write_off_workers_of,
+)
+from tasks.ledger.control.submission import (
+    COLLECTION_NAME,
+    INGEST,
+    REBUILD,
+    NewDocument,
+    Submission,
+    Sync,
+    request,
+    submit,
+    submit_many,
+)
+from tasks.ledger.control.writing import cut
+
+__all__ = [
+    "COLLECTION_NAME",
+    "INGEST",
+    "PAST",
+    "REBUILD",
+    "WRITTEN_OFF_HOW",
+    "NewDocument",
+    "Submission",
+    "Sync",
+    "act",
+    "cancel",
+    "cut",
+    "delete",
+    "delete_foreign",
+    "drain",
+    "forget_workers",
+    "move_foreign",
+    "pause",
+    "record",
+    "reprioritise",
+    "request",
+    "requeue_foreign",
+    "resume",
+    "retry",
+    "scale",
+    "set_gates",
+    "stop_foreign",
+    "submit",
+    "submit_many",
+    "undrain",
+    "write_off",
+    "write_off_workers_of",
+]
