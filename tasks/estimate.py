@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from tasks.ledger import Ledger, monitor
-from tasks.ledger.records import Rate
+from tasks.ledger import rates as rates_of
 from tasks.recipe import Recipe
 from tasks.uploads import BLOCK
 
 CHARACTERS_A_TOKEN = 4  # the usual rule for English text
 BYTES_A_SECOND = 1_000_000.0  # before there is a history: one worker and the embedded model on plain text
-ENOUGH = 3  # documents of an ending before its own history is believed
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +65,7 @@ def estimate(ledger: Ledger, candidates: Iterable[Candidate], recipe: Recipe) ->
     artifacts = ledger.settings.data / "artifacts" / recipe.fingerprint
     known: set[str] = {one.sha256 for one in given if (artifacts / f"{one.sha256}.arrow").exists()}
     rates = monitor.rates(ledger)
-    everything = Rate(
-        *(
-            sum(getattr(rate, figure) for rate in rates.values())
-            for figure in ("documents", "bytes", "chunks", "seconds")
-        )
-    )
+    everything = rates_of.overall(rates)
     size_of_chunk = recipe.chunk_size * (CHARACTERS_A_TOKEN if recipe.splitter == "sentence" else 1)
     chunks = work_s = 0.0
     from_history = True
@@ -82,10 +76,8 @@ def estimate(ledger: Ledger, candidates: Iterable[Candidate], recipe: Recipe) ->
             continue
         seen.add(one.sha256)  # equal bytes are embedded once
         to_embed += 1
-        rate = rates.get(one.name.rpartition(".")[2].lower() if "." in one.name else "")
-        if rate is None or rate.documents < ENOUGH or not rate.bytes:
-            rate = everything
-        if rate.documents >= ENOUGH and rate.bytes:
+        rate = rates_of.of(one.name, rates, everything)
+        if rate is not None:
             chunks += one.size_bytes * rate.chunks / rate.bytes
             work_s += one.size_bytes * rate.seconds / rate.bytes
         else:

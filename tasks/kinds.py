@@ -47,6 +47,14 @@ class HeldArguments(Arguments):
     job: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="the job whose snapshot a gate holds")
 
 
+class BulkArguments(Arguments):
+    action: Literal["cancel", "force stop", "retry", "delete", "reprioritise"] = Field(description="what is done")
+    jobs: int = Field(ge=1, le=10_000, description="how many jobs were chosen")
+    shown: str = Field(default="", max_length=500, description="the search that gave them")
+    failed_only: bool = Field(default=True, description="of a retry: what did not complete, or all of it")
+    priority: Literal["", "high", "default", "low"] = Field(default="", description="of a reprioritise: the new one")
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One kind of job. `stages` are what its page shows; `runs` is `module.function` below tasks.ingest.kinds."""
@@ -73,7 +81,9 @@ PUBLISH_HELD = Kind("publish held", ("publish",), HeldArguments, "publish_held.r
 EXPORT = Kind("export", ("write",), ExportArguments, "export.run", "writes a snapshot to a file")
 CLEAN = Kind("clean caches", ("look", "remove"), CleanArguments, "clean.run", "removes cached artifacts and uploads")
 
-KINDS = {kind.name: kind for kind in (ROLL_BACK, PRUNE, PUBLISH_HELD, EXPORT, CLEAN)}
+BULK = Kind("bulk action", ("act",), BulkArguments, "bulk.run", "does one thing to many jobs")
+
+KINDS = {kind.name: kind for kind in (ROLL_BACK, PRUNE, PUBLISH_HELD, EXPORT, CLEAN, BULK)}
 
 
 def export_path(data: Path, job_id: str, collection: str, form: str) -> Path:

@@ -59,6 +59,8 @@ def submit_files(
     title: str = "",
     token: str = "",
     sync: control.Sync = "",
+    time_limit_s: float = 0.0,
+    document_limit_s: float = 0.0,
 ) -> Receipt:
     """Save each file's bytes and make a job of them. Either all are accepted or nothing is submitted.
 
@@ -90,6 +92,8 @@ def submit_files(
         title=title,
         priority=priority,
         token=token,
+        time_limit_s=time_limit_s,
+        document_limit_s=document_limit_s,
     )
 
 
@@ -104,6 +108,8 @@ def submit_folder(
     title: str = "",
     token: str = "",
     sync: control.Sync = "",
+    time_limit_s: float = 0.0,
+    document_limit_s: float = 0.0,
 ) -> Receipt:
     """Submit a folder on the server from the allow-list; workers save its bytes, save those in zip archives."""
     real = allowed_folder(ledger.settings, folder)
@@ -127,6 +133,8 @@ def submit_folder(
         title=title or real.name,
         priority=priority,
         token=token,
+        time_limit_s=time_limit_s,
+        document_limit_s=document_limit_s,
     )
 
 

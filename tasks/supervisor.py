@@ -203,9 +203,9 @@ def _connect(settings: Settings) -> Ledger:
 
 def _has_pool(ledger: Ledger, pid: int) -> bool:
     """Whether the pool of that process has reported; pools of other machines or of before do not count."""
-    from tasks.ledger import monitor
+    from tasks.ledger import fleet
 
-    return any(name.endswith(f"-{pid}") for name in monitor.pools(ledger))
+    return any(name.endswith(f"-{pid}") for name in fleet.pool_names(ledger))
 
 
 def _sentence(last_line: str, otherwise: str) -> str:

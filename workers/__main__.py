@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import logging
+import socket
 import sys
 
 from tasks import settings as settings_of
 from tasks.errors import IngestboardError
+from tasks.ledger import origin
 
 
 def main() -> int:
@@ -22,6 +24,7 @@ def main() -> int:
         logging.basicConfig(
             level=settings.log_level, format="%(asctime)s %(levelname)s %(process)d %(message)s", force=True
         )
+        origin.of_process(f"worker {socket.gethostname()}")
         from workers.pool import Pool  # the heavy imports, after the settings are known to be good
 
         return Pool(settings, size).run()

@@ -1,28 +1,33 @@
-"""Recovers what dead workers and lost messages left behind. One janitor at a time, by lease; bounded work a turn.
+"""Keeps ledger, RQ and disk in agreement, by the checks of `tasks.repairs`. It lives in every pool.
 
-It lives in every pool. What it repairs: shards whose worker is gone, deliveries that RQ lost, retries that
-are due, publishes that committed and were not recorded, staging of dead jobs, and history past its time.
+One janitor works at a time, by a lease; each turn is bounded. What was damaged and is repaired is told in the log and
+on the record; what happens all the time, such as a retry that is due, is just done.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import time
+from contextlib import suppress
 
-from tasks.errors import Fenced, JobNotFound
-from tasks.ledger import Ledger, keys, monitor, queues, store
-from tasks.ledger.records import text, whole
-from workers.worker import lost_shards, recover
+import redis
+
+from tasks import repairs
+from tasks.errors import IngestboardError, RecordDamaged
+from tasks.ledger import Ledger, chain, control, history, journal, keys, trouble
+from tasks.ledger.records import text
+from tasks.repairs import Check
+from tasks.repairs.shards import LostShards
 
 log = logging.getLogger(__name__)
 
 TURN_S = 1.0
+LONGEST_PAUSE_S = 5.0
 LEASE_MS = 10_000
-UNCLAIMED_S = 10.0  # a delivery that was handed over this long ago is looked for in RQ
-EACH = 200  # of each kind a turn
-HISTORY_EVERY_S = 60.0
-DAYS_KEPT = 60
+AWAY_S = 3.0  # a turn that comes so much later than it should: Redis, or this process, was away
+PRUNE_EVERY_S = 60.0
+SAY_AGAIN_S = 3600.0
+SAID_KEPT = 1_000
 
 
 class Janitor:
@@ -31,107 +36,123 @@ class Janitor:
     def __init__(self, ledger: Ledger, name: str) -> None:
         self.ledger = ledger
         self.name = name
-        self._history_due = 0.0
+        self.checks = repairs.checks()
+        self._due: dict[str, float] = {}
+        self._reclaim_at = 0.0  # monotonic: workers that live get time to say so after Redis was away
+        self._turned_at = 0.0
+        self._prune_at = 0.0
+        self._said_at: dict[tuple[str, str], float] = {}
+        self._noted = journal.seen(ledger.settings)
+        self._copier = chain.Copier(ledger)
+
+    def work(self) -> None:
+        """Turn by turn until the process ends; a Redis in trouble is waited for, and said once."""
+        pause, said = TURN_S, False
+        while True:
+            try:
+                with self.ledger.hurried():
+                    self.turn()
+                pause, said = TURN_S, False
+            except trouble.WAITED_OUT as error:
+                if not said:
+                    log.warning("Redis does not serve us (%s); the janitor waits for it", trouble.reason(error))
+                pause, said = min(LONGEST_PAUSE_S, pause * 1.5), True
+                self._was_away()
+            time.sleep(pause)
 
     def turn(self) -> bool:
         """Whether it was our turn and the work was done."""
+        began = time.monotonic()
+        late = began - self._turned_at > TURN_S + AWAY_S if self._turned_at else self._server_is_new()
+        if late:
+            self._was_away()
         if not self._my_turn():
+            self._turned_at = time.monotonic()
             return False
-        self.reclaim()
-        self.hand_over_due()
-        self.find_lost_deliveries()
-        if time.monotonic() >= self._history_due:
-            self._history_due = time.monotonic() + HISTORY_EVERY_S
-            self.forget_history()
+        self._repair_what_is_due()
+        self._keep_house()
+        self._turned_at = time.monotonic()
         return True
 
     def _my_turn(self) -> bool:
         if self.ledger.redis.set(keys.JANITOR, self.name, nx=True, px=LEASE_MS):
             return True
         if text(self.ledger.redis.get(keys.JANITOR)) != self.name:
+            # Somebody else's lease ends within moments; what has no end is none.
+            left = self.ledger.redis.pttl(keys.JANITOR)
+            if left == -1 or left > LEASE_MS:
+                self.ledger.redis.delete(keys.JANITOR)
             return False
         self.ledger.redis.pexpire(keys.JANITOR, LEASE_MS)
         return True
 
-    def reclaim(self) -> None:
-        """Shards whose lease ran out: their worker is gone."""
-        for job_id, shard in lost_shards(self.ledger):
-            raw = self.ledger.redis.hget(keys.shards(job_id), shard)
-            row = _row(raw)
-            if row.get("state") != "running":
-                self.ledger.redis.zrem(keys.LEASES, f"{job_id}:{shard}")
+    def _server_is_new(self) -> bool:
+        """Whether the server was started again, or another took over, since a janitor looked last."""
+        before = journal.seen(self.ledger.settings).run
+        return bool(before) and before != self.ledger.server_run()
+
+    def _was_away(self) -> None:
+        self._reclaim_at = time.monotonic() + self.ledger.settings.lease_s
+        self._due.clear()
+
+    def _repair_what_is_due(self) -> None:
+        for check in self.checks:
+            now = time.monotonic()
+            if now < self._due.get(check.name, 0.0) or (isinstance(check, LostShards) and now < self._reclaim_at):
                 continue
-            canceled = self.ledger.redis.exists(keys.cancel(job_id))
+            self._due[check.name] = now + check.every_s
+            # What fails for one kind of damage must not keep the others from being mended.
             try:
-                recover(
-                    self.ledger,
-                    job_id,
-                    shard,
-                    whole(row.get("attempt")),
-                    reason="it stopped reporting",
-                    killed_for="cancel" if canceled else "",
-                )
-                log.warning("shard %s of job %s was taken back from a worker that is gone", shard, job_id)
-            except (Fenced, JobNotFound):
-                self.ledger.redis.zrem(keys.LEASES, f"{job_id}:{shard}")
+                self._run(check)
+            except (OSError, IngestboardError) as error:
+                self._say(check.name, f"The check of {check.name} did not come to its end: {error}")
+            except redis.ResponseError as error:
+                if not trouble.is_damage(error):
+                    raise
+                self._say(check.name, f"The check of {check.name} met a damaged record and did not come to its end.")
 
-    def hand_over_due(self) -> None:
-        """Retries whose time has come."""
-        for member in self.ledger.redis.zrangebyscore(keys.DELAYED, "-inf", self.ledger.now(), start=0, num=EACH):
-            self._hand_over(text(member))
+    def _run(self, check: Check) -> None:
+        for finding in check.find(self.ledger):
+            if not self._my_turn():
+                return
+            try:
+                check.repair(self.ledger, finding)
+            except IngestboardError as error:
+                self._say(check.name, f"{finding.sentence} This could not be repaired: {error}")
+                continue
+            if not check.quiet:
+                log.warning("%s It was repaired.", finding.sentence)
+                subject = finding.about[0] if finding.about else check.name
+                with suppress(RecordDamaged):  # the record itself is what may have been damaged
+                    control.record(self.ledger, "repair", subject, by="the janitor", result=finding.sentence)
 
-    def find_lost_deliveries(self) -> None:
-        """Deliveries that were handed to RQ a while ago, are not claimed and are not in a queue any more."""
-        old = self.ledger.redis.zrangebyscore(keys.ENQUEUED, "-inf", self.ledger.now() - UNCLAIMED_S, start=0, num=EACH)
-        if not old:
+    def _say(self, about: str, sentence: str) -> None:
+        """What is damaged for good would be told again with every turn: once an hour is enough."""
+        now = time.monotonic()
+        if now - self._said_at.get((about, sentence), float("-inf")) < SAY_AGAIN_S:
             return
-        waiting = queues.waiting_ids(self.ledger)
-        for member in map(text, old):
-            job_id, _, shard = member.rpartition(":")
-            rq_id = text(_row(self.ledger.redis.hget(keys.shards(job_id), shard)).get("rq_id"))
-            if rq_id not in waiting and self._hand_over(member):
-                log.warning("shard %s of job %s had been lost on its way and was handed over again", shard, job_id)
+        if len(self._said_at) >= SAID_KEPT:
+            self._said_at.clear()
+        self._said_at[about, sentence] = now
+        log.warning("%s", sentence)
 
-    def forget_history(self) -> None:
-        """Final jobs past their time or number, days of figures past 60, and entries without a job."""
-        settings = self.ledger.settings
-        over = max(0, self.ledger.redis.zcard(keys.FINAL) - settings.retention_jobs)
-        expired = self.ledger.redis.zrangebyscore(
-            keys.FINAL, "-inf", self.ledger.now() - settings.retention_days * 86_400, start=0, num=EACH
-        )
-        excess = self.ledger.redis.zrange(keys.FINAL, 0, min(over, EACH) - 1) if over else []
-        for job_id in {*map(text, expired), *map(text, excess)}:
-            self.ledger.transition("delete", job_id)
-        oldest = int(self.ledger.now() // 86_400) - DAYS_KEPT
-        fields = map(text, self.ledger.redis.hkeys(keys.DAYS))
-        stale = [field for field in fields if whole(field.split(":")[0]) < oldest]
-        if stale:
-            self.ledger.redis.hdel(keys.DAYS, *stale)
-        self._forget_orphans()
-        self.ledger.redis.zremrangebyscore(keys.WORKERS, "-inf", self.ledger.now() - 3600)
-        self.ledger.redis.zremrangebyscore(keys.POOLS, "-inf", self.ledger.now() - 3600)
-
-    def _forget_orphans(self) -> None:
-        """Index entries whose job hash is gone, for instance evicted by hand."""
-        for member in self.ledger.redis.zrange(keys.LIVE, 0, EACH - 1):
-            if not self.ledger.redis.exists(keys.job(text(member))):
-                self.ledger.transition("delete", text(member))
-
-    def _hand_over(self, member: str) -> bool:
-        job_id, _, shard = member.rpartition(":")
-        row = _row(self.ledger.redis.hget(keys.shards(job_id), shard))
-        reply = self.ledger.transition("requeue", job_id, shard, text(row.get("rq_id")), store.new_rq_id())
-        if reply[0] != "enqueue":
-            self.ledger.redis.zrem(keys.DELAYED, member)
-            return False
-        priority = monitor.job(self.ledger, job_id).priority
-        queues.deliver(self.ledger, [store.Delivery(job_id, reply[1], reply[2])], priority)
-        return True
-
-
-def _row(raw: object) -> dict[str, object]:
-    try:
-        row = json.loads(raw) if isinstance(raw, bytes) else {}
-    except ValueError:
-        row = {}
-    return row if isinstance(row, dict) else {}
+    def _keep_house(self) -> None:
+        """What is no repair: the history is rolled up; the record, and how far the ledger is, go on disk."""
+        try:
+            history.roll_up(self.ledger)
+        except redis.ResponseError as error:
+            if not trouble.is_damage(error):
+                raise
+            self._say("history", "The history met a damaged record and is not rolled up for now.")
+        now = repairs.now_seen(self.ledger)
+        if repairs.emptied(self._noted, now):
+            log.warning("Redis was emptied; what it held is not brought back.")
+            journal.set_aside(self.ledger.settings)
+        if now.run != self._noted.run or now.revision != self._noted.revision:
+            with suppress(OSError):  # a disk that refuses is told wherever something of worth is lost
+                journal.note(self.ledger.settings, now)
+                self._noted = now
+        self._copier.turn()
+        if time.monotonic() >= self._prune_at:
+            self._prune_at = time.monotonic() + PRUNE_EVERY_S
+            journal.prune(self.ledger.settings, now.at - journal.KEPT_S)

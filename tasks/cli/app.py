@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +22,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+PATIENCE_S = 60.0  # of a command that has begun, for a Redis in trouble
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON with stable field names.")]
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id.", show_default=False)]
@@ -54,6 +57,7 @@ def ledger() -> Iterator[Ledger]:
     """The ledger of this installation. Raises NotRunning, RedisUnreachable or RedisTooOld."""
     from tasks.errors import NotRunning, RedisUnreachable
     from tasks.ledger import connect
+    from tasks.ledger.origin import acting_from
 
     using = settings()
     try:
@@ -62,16 +66,22 @@ def ledger() -> Iterator[Ledger]:
         if using.embedded:
             raise NotRunning(data=using.data) from None
         raise
+    # Whoever is not there at all is told at once; trouble on the way, or a server that takes no writes, is waited for.
+    connected.be_patient(min(PATIENCE_S, using.redis_patience_s))
     try:
-        yield connected
+        with acting_from(f"cli {account()}@{socket.gethostname()}"):
+            yield connected
     finally:
         connected.close()
 
 
 def owner() -> str:
     """The name on the record: INGESTBOARD_OWNER, else the name of the account."""
-    if settings().owner:
-        return settings().owner
+    return settings().owner or account()
+
+
+def account() -> str:
+    """The name of the account that runs this."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:

@@ -8,21 +8,25 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 import redis
 
+from tasks import repairs
 from tasks import settings as settings_of
 from tasks.cli.app import ledger
 from tasks.cli.show import size
 from tasks.errors import IngestboardError
-from tasks.ledger import keys, monitor, queues
+from tasks.ledger import activity, chain, fleet, keys, monitor, queues, trouble
 from tasks.settings import Settings, masked
 
 if TYPE_CHECKING:
     from tasks.ledger import Ledger
 
 Verdict = Literal["works", "warns", "fails"]
+SHOWN = 5  # findings of one check
+REPAIRS_READ = 1_000
 LITTLE_BYTES = 1_000_000_000
 TOO_LITTLE_BYTES = 100_000_000
 
@@ -45,13 +49,15 @@ def examine() -> list[Finding]:
         return [*findings, Finding("settings", "fails", str(error))]
     findings += [Finding("settings", "works", f"DATA is {using.data}."), *_data(using)]
     try:
-        with ledger() as connected:
+        with ledger() as connected, connected.hurried():
             findings += _redis(connected)
             findings += _work(connected)
+            findings += _repairs(connected)
+            findings += _record(connected)
     except IngestboardError as error:
         findings.append(Finding("redis", "fails", str(error)))
     except redis.RedisError as error:
-        findings.append(Finding("redis", "fails", f"It stopped answering ({type(error).__name__})."))
+        findings.append(Finding("redis", "fails", f"It stopped answering ({trouble.reason(error)})."))
     findings.append(_embedder(using))
     return findings
 
@@ -104,7 +110,7 @@ def _redis(connected: Ledger) -> Iterator[Finding]:
 
 def _work(connected: Ledger) -> Iterator[Finding]:
     workers = monitor.workers(connected)
-    pools = monitor.pools(connected)
+    pools = fleet.pool_names(connected)
     count = f"{len(workers)} alive" + (f", in {len(pools)} pools." if len(pools) != 1 else ", in 1 pool.")
     none = "None is alive; `ingestboard worker` starts some."
     yield Finding("workers", "works" if workers else "fails", count if workers else none)
@@ -115,6 +121,50 @@ def _work(connected: Ledger) -> Iterator[Finding]:
             yield Finding(f"queue {name}", "fails", f"{waiting} wait and no worker takes from it.")
         else:
             yield Finding(f"queue {name}", "works", f"{waiting} wait.")
+
+
+def _repairs(connected: Ledger) -> Iterator[Finding]:
+    """What the janitor would repair in its next turn; here it is only looked for."""
+    well = True
+    for check in repairs.checks(thorough=True):
+        try:
+            found = check.find(connected)
+        except OSError as error:
+            found = []
+            yield Finding(check.name, "fails", f"This cannot be looked at ({error.strerror or type(error).__name__}).")
+        if not found or check.quiet:
+            continue
+        well = False
+        for one in found[:SHOWN]:
+            yield Finding(check.name, "warns", f"{one.sentence} The janitor would repair it.")
+        if len(found) > SHOWN:
+            yield Finding(check.name, "warns", f"So it is with {len(found) - SHOWN} more.")
+    if well:
+        yield Finding("repairs", "works", "There is nothing to repair.")
+    since = datetime.fromtimestamp(connected.now(), UTC) - timedelta(days=1)
+    done = activity.page(connected, activity.Wanted(action="repair", since=since), limit=REPAIRS_READ).rows
+    if done:
+        many = "1 repair" if len(done) == 1 else f"{len(done)} repairs"
+        yield Finding("repaired", "works", f"{many} in the last day, the last one: {done[0].result}")
+
+
+def _record(connected: Ledger) -> Iterator[Finding]:
+    """The record on disk: its last file, and whether the copy keeps up."""
+    try:
+        found = chain.standing(connected)
+    except OSError as error:
+        yield Finding("record", "fails", f"Its files cannot be read ({error.strerror or type(error).__name__}).")
+        return
+    for fault in found.faults[:SHOWN]:
+        yield Finding("record", "fails", f"{fault} `ingestboard audit verify` looks at all of it.")
+    if found.behind_s > chain.BEHIND_S:
+        why = f" ({found.trouble})" if found.trouble else "; a worker pool makes it, so see that one runs"
+        yield Finding("record", "fails", f"The copy in DATA/audit is {found.behind_s:.0f} s behind{why}.")
+    elif found.trouble:
+        yield Finding("record", "warns", f"It cannot be copied to DATA/audit ({found.trouble}).")
+    elif not found.faults:
+        rows = f"{found.rows:,} rows" if found.rows != 1 else "1 row"
+        yield Finding("record", "works", f"The chain of its last file is whole: {rows}.")
 
 
 def _embedder(using: Settings) -> Finding:

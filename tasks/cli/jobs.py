@@ -1,4 +1,4 @@
-"""Commands about jobs: submit, jobs, job, cancel, retry."""
+"""Commands about jobs: submit, jobs, job."""
 
 from __future__ import annotations
 
@@ -31,6 +31,12 @@ def submit(
         bool, typer.Option("--sync", help="Also remove the collection's documents that are not given.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Let --sync remove more than a fifth of the collection.")] = False,
+    time_limit: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="Stop the job after this and let it fail; 0: no limit.")
+    ] = 0.0,
+    document_limit: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="A document that takes longer fails; 0: as is set.")
+    ] = 0.0,
     json: Json = False,
 ) -> None:
     """Submit documents as one job.
@@ -60,6 +66,8 @@ def submit(
             recipe=recipe,
             title=title,
             sync="yes" if sync and yes else "careful" if sync else "",
+            time_limit_s=time_limit,
+            document_limit_s=document_limit,
         )
         if not wait:
             _tell(connected, receipt, json)
@@ -135,15 +143,13 @@ def job(job_id: JobId, json: Json = False) -> None:
             show.as_json(found)
             return
         stages = monitor.stages(connected, job_id)
+        receipt = monitor.receipt(connected, job_id)
         events = monitor.events(connected, job_id)[-EVENTS_SHOWN:]
-    show.facts(_facts(row))
+    show.facts(_facts(row, receipt))
     typer.echo()
     show.table(
-        ("DOCUMENT", "STATE", "CHUNKS", "REASON"),
-        [
-            (one["name"], one["state"], f"{one['chunks']}{' cached' if one['cached'] else ''}", one["error"])
-            for one in found["files"]
-        ],
+        ("NO", "DOCUMENT", "STATE", "CHUNKS", "REASON"),
+        [(one["number"], one["name"], one["state"], _chunks(one), one["error"]) for one in found["files"]],
         empty="It has no documents.",
     )
     if stages:
@@ -157,53 +163,6 @@ def job(job_id: JobId, json: Json = False) -> None:
         typer.echo()
         for event in events:
             typer.echo(f"{show.when(event.at)}  {show.clean(event.text)}")
-
-
-@app.command(rich_help_panel="Jobs")
-def cancel(
-    job_id: JobId,
-    force: Annotated[bool, typer.Option("--force", help="Kill its work horses now.")] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until it has stopped.")] = False,
-    json: Json = False,
-) -> None:
-    """Cancel a job: a queued one at once, a running one at its next checkpoint."""
-    from tasks.ledger import State, control
-
-    with ledger() as connected:
-        receipt = control.cancel(connected, job_id, by=owner(), force=force)
-        if not wait:
-            _tell(connected, receipt, json)
-            return
-        from tasks.cli.waiting import goes_on_without_us, outcome, until_final
-
-        with goes_on_without_us(job_id):
-            row = until_final(connected, job_id)
-        if json:
-            show.as_json(_whole(connected, row))
-        else:
-            took = f" after {show.lasting(row.stop.took_s)}" if row.stop and row.stop.took_s is not None else ""
-            how = f" {row.stop.how}" if row.stop and row.stop.how else ""
-            if row.state is State.CANCELED:
-                typer.echo(f"Job {job_id} was canceled{took}{how}.")
-            else:
-                outcome(connected, row, quiet=False)
-    if row.state is not State.CANCELED:
-        raise typer.Exit(1)
-
-
-@app.command(rich_help_panel="Jobs")
-def retry(
-    job_id: JobId,
-    failed_only: Annotated[
-        bool, typer.Option("--failed-only", help="Only the documents that did not complete.")
-    ] = False,
-    json: Json = False,
-) -> None:
-    """Run a failed, partial, canceled or completed job again, as a new attempt."""
-    from tasks.ledger import control
-
-    with ledger() as connected:
-        _tell(connected, control.retry(connected, job_id, by=owner(), failed_only=failed_only), json)
 
 
 def _files(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
@@ -254,6 +213,7 @@ def _whole(connected: Ledger, row: JobRow) -> dict[str, Any]:
         **show.job_object(row),
         "files": [
             {
+                "number": one.number + 1,
                 "name": one.name,
                 "state": one.state.value,
                 "error": one.error,
@@ -266,12 +226,17 @@ def _whole(connected: Ledger, row: JobRow) -> dict[str, Any]:
             }
             for one in monitor.documents(connected, row.id)
         ],
+        "receipt": show.plain(monitor.receipt(connected, row.id)),
         "stages": show.plain(monitor.stages(connected, row.id)),
         "events": show.plain(monitor.events(connected, row.id)),
     }
 
 
-def _facts(row: JobRow) -> list[tuple[str, Any]]:
+def _chunks(file: dict[str, Any]) -> str:
+    return f"{file['chunks']}{' cached' if file['cached'] else ''}"
+
+
+def _facts(row: JobRow, receipt: Receipt | None) -> list[tuple[str, Any]]:
     from tasks.ledger.monitor import utc_now
 
     step = f"step {row.current_step} of {row.total_steps}" if row.total_steps else ""
@@ -299,4 +264,11 @@ def _facts(row: JobRow) -> list[tuple[str, Any]]:
         ("ended", show.when(row.ended_at)),
         ("elapsed", show.lasting(row.elapsed_s(utc_now()))),
         ("left", show.lasting(row.left_s(utc_now()))),
+        ("time limit", show.lasting(row.time_limit_s) if row.time_limit_s else ""),
+        ("a document", f"at most {show.lasting(row.document_limit_s)}" if row.document_limit_s else ""),
+        *(
+            [("stop", receipt.sentence), ("kept", receipt.kept), ("resume", receipt.resume)]
+            if receipt is not None
+            else []
+        ),
     ]

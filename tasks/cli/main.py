@@ -14,7 +14,7 @@ from pathlib import Path
 import typer
 
 # Each puts its commands into `app`, in the order of `--help`.
-from tasks.cli import collections, jobs, previews, programs, upkeep  # noqa: F401
+from tasks.cli import acting, activity, audit, bulk, collections, jobs, previews, programs, steering, upkeep, why  # noqa: F401
 from tasks.cli.app import app
 from tasks.errors import IngestboardError
 
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except Exception as error:  # noqa: BLE001 the outermost loop of this process; the traceback goes to the log
         if _is_redis_error(error):
-            return _refuse("Redis stopped answering; check that it runs, then ask again.")
+            return _refuse(_trouble(error))
         return _refuse(f"Something went wrong ({type(error).__name__}); {_log(error)}")
 
 
@@ -60,6 +60,14 @@ def _is_redis_error(error: Exception) -> bool:
     # A command that never spoke to Redis has not imported it.
     redis = sys.modules.get("redis")
     return redis is not None and isinstance(error, redis.RedisError)
+
+
+def _trouble(error: Exception) -> str:
+    from tasks.ledger import trouble
+
+    if trouble.passes(error) and not isinstance(error, sys.modules["redis"].ConnectionError):
+        return f"Redis does not serve this command ({trouble.reason(error)}); ask again when that is over."
+    return "Redis stopped answering; check that it runs, then ask again."
 
 
 def _log(error: Exception) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from tasks.cli import show
-from tasks.cli.app import Json, app, ledger, settings
+from tasks.cli.app import Json, app, settings
 
 Count = Annotated[
     int | None,
@@ -35,35 +35,6 @@ def worker(n: Count = None) -> None:
 def dashboard() -> None:
     """Run the dashboard until it is told to stop."""
     _become("dashboard")
-
-
-@app.command(rich_help_panel="Programs")
-def workers(json: Json = False) -> None:
-    """List the workers that are alive."""
-    from tasks.ledger import monitor
-
-    with ledger() as connected:
-        rows = monitor.workers(connected)
-    if json:
-        show.as_json(rows)
-        return
-    show.table(
-        ("NAME", "HOST", "PID", "STATE", "JOB", "DONE", "FAILED", "HEARD"),
-        [
-            (
-                row.name,
-                row.host,
-                row.pid,
-                row.state,
-                row.job,
-                row.done,
-                row.failed,
-                f"{show.lasting(row.heartbeat_age_s)} ago",
-            )
-            for row in rows
-        ],
-        empty="No worker is alive; `ingestboard worker` starts some.",
-    )
 
 
 @app.command(rich_help_panel="Programs")

@@ -53,11 +53,10 @@ def plain(value: Any) -> Any:
 
 def job_object(row: JobRow) -> dict[str, Any]:
     """A job as `--json` tells it: the fields of its record, the recipe as an object."""
+    from tasks.ledger.records import loaded  # only where a job is told: it brings the Redis client with it
+
     found: dict[str, Any] = plain(row)
-    try:
-        found["recipe"] = json.loads(row.recipe) if row.recipe else None
-    except ValueError:
-        found["recipe"] = None
+    found["recipe"] = loaded(row.recipe)
     return found
 
 

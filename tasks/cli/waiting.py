@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from tasks.cli import show
 from tasks.ledger import DocumentState, State, monitor
+from tasks.ledger.trouble import passes
 
 if TYPE_CHECKING:
     from tasks.ledger import Ledger
@@ -60,9 +61,10 @@ def until_final(ledger: Ledger, job_id: str) -> JobRow:
         heard_at = time.monotonic()
         while True:
             try:
-                row = monitor.job(ledger, job_id)
-            except redis.ConnectionError:
-                if time.monotonic() - heard_at > AWAY_S:
+                with ledger.hurried():
+                    row = monitor.job(ledger, job_id)
+            except redis.RedisError as error:
+                if not passes(error) or time.monotonic() - heard_at > AWAY_S:
                     raise
                 bar.update(shown, description="waiting for Redis")
             else:

@@ -10,6 +10,7 @@ import errno
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from tasks.errors import (
 )
 from tasks.ingest import embed, split
 from tasks.ingest.artifacts import Artifacts, ArtifactWriter
-from tasks.ingest.hold import Hold
+from tasks.ingest.hold import LOST_S, STALLED_S, Hold
 from tasks.ingest.partial import Partial
 from tasks.ingest.patience import Patient
 from tasks.ingest.reader import Reader
@@ -40,7 +41,7 @@ from tasks.settings import Settings
 from tasks.submitting import allowed_folder
 from tasks.uploads import Uploads
 
-TURN_S = 1.0  # work on one shard while other jobs wait; then it goes to the back of the queue
+TURN_S = 0.25  # work on one shard while other jobs wait; then it goes to the back of the queue
 READ_TRIES = 2
 OWN_EVERY_S = 1.0  # how much work of the embedder in our own process may be lost
 
@@ -63,7 +64,8 @@ def fingerprint(settings: Settings) -> str:
 def ingest(ledger: Ledger, reporter: store.Reporter, in_hand: Callable[[int | None], None]) -> None:
     """Ingest the documents of a claim; `in_hand` is told the number of each as its turn comes."""
     row = monitor.job(ledger, reporter.claim.job)
-    with Shard(ledger, reporter, Recipe.model_validate_json(row.recipe)) as shard:
+    recipe = Recipe.model_validate_json(row.recipe)
+    with Shard(ledger, reporter, recipe, limit_s=row.document_limit_s) as shard:
         until = time.monotonic() + TURN_S
         left = len(reporter.claim.documents)
         for document in reporter.claim.documents:
@@ -78,15 +80,21 @@ def ingest(ledger: Ledger, reporter: store.Reporter, in_hand: Callable[[int | No
 
 
 class Shard:
-    """The documents of one claim in the hands of one work horse; used as a context, which ends its reader."""
+    """The documents of one claim in the hands of one work horse; used as a context, which ends its reader.
 
-    def __init__(self, ledger: Ledger, reporter: store.Reporter, recipe: Recipe) -> None:
+    `limit_s` is how long one document may take, all of it; 0: what the settings say of its reading.
+    """
+
+    def __init__(self, ledger: Ledger, reporter: store.Reporter, recipe: Recipe, *, limit_s: float = 0.0) -> None:
         self._ledger = ledger
         self._settings = ledger.settings
         self._reporter = reporter
         self._recipe = recipe
         self._shelf = Artifacts(ledger.settings.data, recipe.fingerprint)
-        self._reader = Reader(Limits.of(ledger.settings), self._check)
+        limits = Limits.of(ledger.settings)
+        self._reader = Reader(replace(limits, deadline_s=limit_s) if limit_s else limits, self._check)
+        self._limit_s = limit_s
+        self._until: float | None = None  # monotonic seconds: the end of the document's time
         self._hold: Hold | None = None
 
     def __enter__(self) -> Shard:
@@ -99,6 +107,7 @@ class Shard:
     def ingest(self, document: DocumentRow) -> None:
         """One document to its end, good or bad. What stops the work passes through."""
         started = time.monotonic()
+        self._until = started + self._limit_s if self._limit_s else None
         self._reporter.document(document.number, DocumentState.RUNNING)
         try:
             chunks, sha256, cached = self._ingested(document)
@@ -120,6 +129,11 @@ class Shard:
         if self._hold is not None:
             self._hold.beat()
         self._reporter.check()
+        if self._until is not None and time.monotonic() > self._until:
+            raise DocumentFailed(
+                reason=f"The document took longer than the limit of {self._limit_s:g} s that its job has a document; "
+                "submit it with a longer one, or split it."
+            )
 
     def _ingested(self, document: DocumentRow) -> tuple[int, str, bool]:
         """One document through all stages: its chunks, its hash, and whether it was known."""
@@ -136,7 +150,8 @@ class Shard:
                     f"{self._recipe.embedder}; start the workers with the same INGESTBOARD_EMBEDDER as the dashboard."
                 )
             upload = Uploads(self._settings.data).path(sha256)
-            with Hold(upload, self._shelf.recipe, self._wait_for_the_other) as self._hold:
+            stalled_s = LOST_S if document.tries else STALLED_S
+            with Hold(upload, self._shelf.recipe, self._wait_for_the_other, stalled_s) as self._hold:
                 if self._hold.waited and (known := self._shelf.get(sha256)) is not None:
                     return known.num_rows, sha256, True
                 return self._read_and_made(document, sha256), sha256, False
@@ -151,7 +166,7 @@ class Shard:
 
     def _wait_for_the_other(self) -> None:
         self._reporter.stage("embed", "Waiting for another worker that embeds the same content")
-        self._reporter.check()
+        self._check()
 
     def _read_and_made(self, document: DocumentRow, sha256: str) -> int:
         """Make the artifact, with a second try for a file whose reader was lost; how many chunks it has."""

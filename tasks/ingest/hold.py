@@ -21,8 +21,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-BEAT_S = 5.0
+BEAT_S = 1.0
 STALLED_S = 120.0  # without a touch for that long, a holder that lives is taken for stopped
+LOST_S = 3.0  # and so long where its worker has been given up: it may be stopped for good, and must not be waited for
 POLL_S = 0.1
 
 _HELD = {errno.EAGAIN, errno.EACCES}

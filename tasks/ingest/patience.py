@@ -18,6 +18,7 @@ from tasks.errors import EmbedderBusy, EmbedderFailed
 from tasks.ingest import embed
 from tasks.ingest.wordvectors import Vectors
 from tasks.ledger import Ledger, limits
+from tasks.ledger.trouble import passes
 
 CHECK_S = 0.5
 FIRST_S = 1.0  # the first wait after a failed call; each next one is twice as long
@@ -88,8 +89,11 @@ class Patient:
             tokens = math.ceil(sum(map(len, texts)) / CHARACTERS_A_TOKEN)
         while True:
             try:
-                wait_s = limits.admit(self._ledger, self._fingerprint, tokens)
-            except (redis.ConnectionError, redis.TimeoutError):
+                with self._ledger.hurried():
+                    wait_s = limits.admit(self._ledger, self._fingerprint, tokens)
+            except redis.RedisError as error:
+                if not passes(error):
+                    raise
                 wait_s = 1.0  # how long the work may go on without Redis is for the check to say
             if wait_s <= 0:
                 return

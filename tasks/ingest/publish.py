@@ -15,7 +15,7 @@ from tasks.ingest.assembly import Assembly, LockLost
 from tasks.ingest.plan import plan
 from tasks.ledger import Ledger, control, locks, monitor, store
 from tasks.ledger.records import JobRow
-from tasks.snapshots.rows import SnapshotRow
+from tasks.recovery import committed, discard
 from tasks.snapshots.shelf import Shelf
 
 log = logging.getLogger(__name__)
@@ -37,20 +37,20 @@ def publish(ledger: Ledger, reporter: store.Reporter) -> None:
         row = committed(shelf, job, published_before)
         version, done = (row.version, "") if row else _publish(ledger, reporter, shelf, job, published_before)
     except Canceled:
-        shelf.discard(job.collection, job.id)
+        discard(shelf, job)
         raise
     except Stopping:
         raise
     except (IngestboardError, OSError) as error:
-        shelf.discard(job.collection, job.id)
+        discard(shelf, job)
         sentence = (
             str(error)
             if isinstance(error, IngestboardError)
             else f"The snapshot could not be written ({error.strerror or type(error).__name__}); free space and retry."
         )
-        store.close(ledger, job.id, claim.attempt, error=sentence)
+        store.close(ledger, job.id, claim.fence, error=sentence)
         return
-    store.close(ledger, job.id, claim.attempt, snapshot=version, done=done)
+    store.close(ledger, job.id, claim.fence, snapshot=version, done=done)
 
 
 def _do(ledger: Ledger, reporter: store.Reporter, job: JobRow, shelf: Shelf) -> None:
@@ -59,22 +59,13 @@ def _do(ledger: Ledger, reporter: store.Reporter, job: JobRow, shelf: Shelf) -> 
     except Stopping:
         raise
     except IngestboardError as error:
-        store.close(ledger, job.id, reporter.claim.attempt, error=str(error))
+        store.close(ledger, job.id, reporter.claim.fence, error=str(error))
     except OSError as error:
         reason = error.strerror or type(error).__name__
         sentence = f"It could not read or write its files ({reason}); free space or check DATA, then retry."
-        store.close(ledger, job.id, reporter.claim.attempt, error=sentence)
+        store.close(ledger, job.id, reporter.claim.fence, error=sentence)
     else:
-        store.close(ledger, job.id, reporter.claim.attempt, done=done)
-
-
-def committed(shelf: Shelf, job: JobRow, published_before: int) -> SnapshotRow | None:
-    """The snapshot that this run of the job published already, before its worker died."""
-    for attempt in range(published_before + 1, job.attempt + 1):
-        row = shelf.published_by(job.collection, job.id, attempt)
-        if row is not None:
-            return row
-    return None
+        store.close(ledger, job.id, reporter.claim.fence, done=done)
 
 
 def _publish(

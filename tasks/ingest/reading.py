@@ -7,7 +7,6 @@ other. It ends with its parent, however that ends.
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import json
 import logging
@@ -25,6 +24,7 @@ from typing import Any, NoReturn, Protocol
 
 from tasks.errors import DocumentFailed
 from tasks.ingest.loading.portions import Portion
+from tasks.lineage import end_with_parent
 from tasks.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -32,8 +32,6 @@ log = logging.getLogger(__name__)
 PAGE_S = 10.0
 FILE_BYTES = 1024**3  # the largest file that the child may write
 LENGTH = struct.Struct("!I")
-
-_PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 class Read(Protocol):
@@ -63,8 +61,7 @@ def live(requests: int, answers: int, others: Sequence[int], parent: int, read: 
     code = 1
     try:
         os.setpgid(0, 0)
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-        if os.getppid() == parent:
+        if end_with_parent(parent):
             for ignored in (signal.SIGINT, signal.SIGUSR1):
                 signal.signal(ignored, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -11,38 +11,82 @@ import mmap
 import struct
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from llama_index.core.schema import Document
 
 from tasks import settings as settings_of
-from tasks.errors import Canceled, Fenced, HandedBack, Yielded
+from tasks.errors import Canceled, Fenced, HandedBack, JobNotFound, RecordDamaged, Yielded
 from tasks.ingest import documents, publish, split
 from tasks.ledger import Ledger, connection, monitor, queues, store
+from tasks.ledger.states import DocumentState
 from tasks.recipe import Recipe
 from tasks.settings import Settings
 
 log = logging.getLogger(__name__)
 
+_IN_HAND = struct.Struct("qq16s")  # number of the document or -1, documents that have ended, stage
+
 
 class InHand:
-    """The number of the document in hand, in memory that a worker shares with its work horse.
+    """What a work horse has in hand, in memory that it shares with its worker: number of the document, stage, and
+    how many documents have ended so far.
 
     When the work horse dies, its parent can name the document that it died of.
     """
 
     def __init__(self) -> None:
-        self._shared = mmap.mmap(-1, 8)
+        self._shared = mmap.mmap(-1, _IN_HAND.size)
+        self.set(None)
 
     def set(self, index: int | None) -> None:
-        self._shared[:] = struct.pack("q", -1 if index is None else index)
+        _, ended, stage = self._read()
+        self._write(-1 if index is None else index, ended, stage if index is not None else b"")
 
     def get(self) -> int | None:
-        (index,) = struct.unpack("q", self._shared[:])
-        return None if index < 0 else int(index)
+        index = self._read()[0]
+        return None if index < 0 else index
+
+    def enter(self, stage: str) -> None:
+        index, ended, _ = self._read()
+        self._write(index, ended, stage.encode("ascii", "replace"))
+
+    @property
+    def stage(self) -> str:
+        return self._read()[2].rstrip(b"\0").decode("ascii", "replace")
+
+    def end_one(self) -> None:
+        """A document has ended, well or not."""
+        index, ended, stage = self._read()
+        self._write(index, ended + 1, stage)
+
+    @property
+    def ended(self) -> int:
+        return self._read()[1]
+
+    def _read(self) -> tuple[int, int, bytes]:
+        index, ended, stage = _IN_HAND.unpack(self._shared[:])
+        return int(index), int(ended), bytes(stage)
+
+    def _write(self, index: int, ended: int, stage: bytes) -> None:
+        self._shared[:] = _IN_HAND.pack(index, ended, stage)
 
 
 in_hand = InHand()  # each worker puts its own here before it forks
 draining = threading.Event()  # set by the work horse's SIGUSR1: hand back at the next checkpoint
+
+
+class _TellingReporter(store.Reporter):
+    """Tells the worker's parent too, which has no other way to know but to ask Redis."""
+
+    def stage(self, name: str, description: str) -> None:
+        in_hand.enter(name)
+        super().stage(name, description)
+
+    def document(self, index: int, state: DocumentState, **news: Any) -> None:
+        super().document(index, state, **news)
+        if state in (DocumentState.COMPLETED, DocumentState.FAILED):
+            in_hand.end_one()
 
 
 def warm(settings: Settings) -> None:
@@ -64,14 +108,26 @@ def run_publish(job_id: str, shard: str, rq_id: str) -> str:
 
 
 def _run(job_id: str, shard: str, rq_id: str, work: Callable[[Ledger, store.Reporter], None]) -> str:
-    """Claim, work, settle; and hand over what follows. The answer is for RQ's record only."""
+    """The answer is for RQ's record only."""
+    try:
+        return _worked(job_id, shard, rq_id, work)
+    except (RecordDamaged, JobNotFound) as error:
+        # Its worker answers for the shard, or the janitor once the record is mended.
+        log.warning("Shard %s of job %s is left: %s", shard, job_id, error)
+        return "damaged"
+
+
+def _worked(job_id: str, shard: str, rq_id: str, work: Callable[[Ledger, store.Reporter], None]) -> str:
+    """Claim, work, settle; and hand over what follows."""
     settings = settings_of.current()
-    ledger = Ledger(connection.client(settings.redis_address()), settings)
+    # A work horse waits for a Redis that is away; what it has in hand is worth more than its place.
+    client = connection.client(settings.redis_address(), patience_s=settings.redis_patience_s, give_up=draining.is_set)
+    ledger = Ledger(client, settings)
     worker = _worker_name()
     claim = store.claim(ledger, job_id, shard, rq_id, worker)
     if claim is None:
         return "superseded"
-    reporter = store.Reporter(ledger, claim, draining=draining.is_set)
+    reporter = _TellingReporter(ledger, claim, draining=draining.is_set)
     outcome: store.Outcome = "done"
     how = ""
     try:
@@ -89,7 +145,7 @@ def _run(job_id: str, shard: str, rq_id: str, work: Callable[[Ledger, store.Repo
     if shard == store.PUBLISH and outcome == "done":
         return outcome
     try:
-        delivery = store.settle(ledger, job_id, shard, claim.attempt, outcome, how=how)
+        delivery = store.settle(ledger, job_id, shard, claim.fence, outcome, how=how)
     except Fenced:
         return "fenced"
     if delivery is not None:

@@ -6,13 +6,16 @@ what the file is and what to upload instead.
 
 from __future__ import annotations
 
+import errno
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
 import olefile
+from olefile.olefile import OleFileError
 
 from tasks.errors import DocumentFailed
 from tasks.ingest.loading import office, text
@@ -157,8 +160,15 @@ def _zip_kind(path: Path, named: str) -> str:
 def _open_document(path: Path, names: list[str], named: str) -> str:
     """Text, spreadsheet or presentation, by the member `mimetype` (OpenDocument 1.3, part 2, 3.3)."""
     if "mimetype" in names:
-        with zipfile.ZipFile(path) as archive, archive.open("mimetype") as member:
-            declared = member.read(200).decode("ascii", "replace").strip()
+        try:
+            with zipfile.ZipFile(path) as archive, archive.open("mimetype") as member:
+                declared = member.read(200).decode("ascii", "replace").strip()
+        except (zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError):
+            raise zipfile.BadZipFile from None
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # that is an offset of garbage; all else is the disk
+                raise
+            raise zipfile.BadZipFile from None
         if found := next((kind for ending, kind in OPEN_DOCUMENT if ending in declared), ""):
             return found
     return named if named in ("odt", "ods", "odp") else "odt"
@@ -169,7 +179,7 @@ def _ole_kind(path: Path, named: str) -> str:
     try:
         with olefile.OleFileIO(path) as compound:
             streams = {entry[0] for entry in compound.listdir()}
-    except (olefile.OleFileError, ValueError, IndexError, TypeError, AttributeError, RecursionError):
+    except (OleFileError, ValueError, IndexError, TypeError, AttributeError, RecursionError):
         label = LABELS.get(named, "an old Office file")
         raise DocumentFailed(reason=DAMAGED.format(label=label)) from None
     if "EncryptedPackage" in streams:
