@@ -1,4 +1,4 @@
-"""What all tests share: settings on a scratch DATA, a real Redis server of their own, and ledgers on both kinds."""
+"""What all tests share: settings on a scratch DATA, a real Redis of their own, ledgers on both kinds, a Chromium."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import fakeredis
 import pytest
 import redis
+from playwright.sync_api import Browser, sync_playwright
 
 from tasks import settings as settings_of
 from tasks.embedded import find_server
@@ -19,6 +20,18 @@ from tasks.errors import RedisMissing
 from tasks.ledger import Ledger
 from tasks.settings import Settings
 from tests.waiting import wait_until
+
+# Headless, quiet, and asking nobody outside for anything.
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 # Tests see no setting of the machine they run on.
 for name in [name for name in os.environ if name.startswith("INGESTBOARD_") or name in ("REDIS_URL", "PORT")]:
@@ -84,3 +97,17 @@ def ledger(request: pytest.FixtureRequest) -> Ledger:
     """The same test on both kinds of server."""
     found: Ledger = request.getfixturevalue("fake_ledger" if request.param == "fakeredis" else "real_ledger")
     return found
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium, by its path: Playwright's own download is not needed."""
+    binary = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if binary is None:
+        if os.environ.get("CI"):
+            pytest.fail("no Chromium on this machine")
+        pytest.skip("no Chromium on this machine")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=binary, args=ARGUMENTS)
+        yield browser
+        browser.close()

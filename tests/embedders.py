@@ -6,6 +6,8 @@ import hashlib
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,13 +26,17 @@ class RateLimited(Exception):
 
 class ScriptedEmbedding(BaseEmbedding):
     """Embeds by hash. `SLEEP 3` in a text sleeps that long first; `DIE` ends the process by SIGKILL; `BUSY 2` is
-    refused with a rate limit the first two times. Each call is a line of the file `seen`, where one is named.
+    refused with a rate limit the first two times; `SPAWN` starts a process that wants to outlive us. Each call is a
+    line of the file `seen`, where one is named.
     """
 
     seen: str = ""
 
     def _get_text_embedding(self, text: str) -> list[float]:
         self._count(text)
+        if "SPAWN" in text:
+            code = "import subprocess; subprocess.run(['sleep', '600'])"
+            subprocess.Popen([sys.executable, "-S", "-c", code], start_new_session=True)
         pause = re.search(r"SLEEP (\d+(?:\.\d+)?)", text)
         if pause:
             time.sleep(float(pause[1]))

@@ -13,9 +13,10 @@ import pytest
 import redis
 
 from tasks import settings as settings_of
-from tasks.ledger import Ledger, monitor
+from tasks.ledger import Ledger, connection, monitor
 from tasks.ledger.records import JobRow
 from tasks.recipe import Recipe
+from tasks.settings import Priority
 from tasks.submitting import submit_files
 from tests.waiting import wait_until
 
@@ -51,7 +52,7 @@ class Stack:
             folders=(data / "shared",),
             **settings,
         )
-        self.ledger = Ledger(redis.Redis.from_url(url), self.settings)
+        self.ledger = Ledger(connection.client(url), self.settings)
 
     def start_pool(self, workers: int = 2) -> subprocess.Popen[bytes]:
         """A pool that reports; the caller ends it."""
@@ -69,12 +70,19 @@ class Stack:
         )
         return pool
 
-    def submit(self, *texts: str, collection: str = "c", names: tuple[str, ...] = ()) -> str:
+    def submit(
+        self, *texts: str, collection: str = "c", names: tuple[str, ...] = (), priority: Priority = "default"
+    ) -> str:
         """A job of text documents, one a text; its id."""
         labels = names or tuple(f"d{at}.txt" for at in range(len(texts)))
         files = [(label, BytesIO(text.encode())) for label, text in zip(labels, texts, strict=True)]
         return submit_files(
-            self.ledger, files, collection=collection, owner="ana", recipe=Recipe(chunk_size=100, chunk_overlap=0)
+            self.ledger,
+            files,
+            collection=collection,
+            owner="ana",
+            recipe=Recipe(chunk_size=100, chunk_overlap=0),
+            priority=priority,
         ).job
 
     def job(self, job_id: str) -> JobRow:

@@ -26,6 +26,8 @@ def horse_of(stack: Stack, job_id: str) -> psutil.Process:
     """The work horse that has the job in hand."""
 
     def find() -> psutil.Process | None:
+        if stack.job(job_id).state is State.QUEUED:  # forked, and not yet claimed
+            return None
         for row in monitor.workers(stack.ledger):
             if row.job == job_id:
                 children = psutil.Process(row.pid).children()
@@ -124,6 +126,35 @@ def test_a_forced_stop_does_not_wait_for_the_grace(stack: Stack) -> None:
     assert job.stop.forced
     assert job.stop.took_s is not None
     assert job.stop.took_s < GRACE_S + 0.7
+
+
+@pytest.mark.parametrize("end", ["forced stop", "its own end"])
+def test_what_a_work_horse_has_started_ends_with_it_even_in_a_session_of_its_own(stack: Stack, end: str) -> None:
+    mark = "SPAWN SLEEP 60" if end == "forced stop" else "SPAWN SLEEP 0.8"
+    job_id = stack.submit(lines(1, mark), collection="spawning")
+    horse = horse_of(stack, job_id)
+
+    def started() -> list[psutil.Process]:
+        below = horse.children(recursive=True)
+        return below if any(process.name() == "sleep" for process in below) else []
+
+    below = wait_until(started, what="the grandchild")
+    if end == "forced stop":
+        control.cancel(stack.ledger, job_id, by="bo", force=True)
+    assert stack.ended(job_id).state is (State.CANCELED if end == "forced stop" else State.COMPLETED)
+    wait_until(lambda: not any(process.is_running() for process in below), timeout_s=3, what="their end")
+
+
+def test_a_reader_that_is_stopped_is_killed_with_its_work_horse(stack: Stack) -> None:
+    page = "<html><body>" + "<p>SLEEP 0.3 A paragraph of its own.</p>" * 400 + "</body></html>"
+    job_id = stack.submit(page, collection="reading", names=("page.html",))
+    horse = horse_of(stack, job_id)
+    reader = wait_until(lambda: next(iter(horse.children()), None), what="its reader")
+    for process in (horse, reader):
+        process.send_signal(signal.SIGSTOP)
+    control.cancel(stack.ledger, job_id, by="bo", force=True)
+    assert stack.ended(job_id).state is State.CANCELED
+    wait_until(lambda: not reader.is_running() and not horse.is_running(), timeout_s=3, what="their end")
 
 
 def test_a_killed_work_horse_costs_its_document_nothing(stack: Stack) -> None:

@@ -16,6 +16,8 @@ from tasks.errors import (
     TooLateToCancel,
 )
 from tasks.ledger import Ledger, State, control, keys, monitor, queues, store
+from tasks.ledger.changes import Reader
+from tasks.ledger.news import Cursor
 from tasks.ledger.records import text
 from tasks.ledger.states import DocumentState
 from tasks.recipe import Recipe
@@ -277,28 +279,14 @@ def test_a_canceled_job_is_retried_where_it_stopped(ledger: Ledger) -> None:
 def test_a_deleted_job_is_gone_and_readers_hear_of_it(ledger: Ledger) -> None:
     job_id = submitted(ledger)
     control.cancel(ledger, job_id, by="bo")
-    before = monitor.newest_revision(ledger)
+    reader = Reader(ledger)
+    revision = reader.start(Cursor(), 10)[0].revision
+    before = Cursor(changes=revision, removed=revision)
     control.delete(ledger, job_id, by="bo")
     with pytest.raises(JobNotFound):
         monitor.job(ledger, job_id)
-    assert monitor.changes(ledger, before).removed == (job_id,)
+    assert list(reader.tick(before, {job_id}, 1, beat=False).removed) == [job_id]
     assert ledger.redis.keys(f"ib:job:{job_id}*") == []
-
-
-def test_changes_since_a_revision_are_those_jobs_only(ledger: Ledger) -> None:
-    first, second = submitted(ledger), submitted(ledger)
-    revision = monitor.changes(ledger, 0).revision
-    assert {row.id for row in monitor.changes(ledger, 0).jobs} == {first, second}
-    assert monitor.changes(ledger, revision).jobs == ()
-    control.cancel(ledger, first, by="bo")
-    assert [row.id for row in monitor.changes(ledger, revision).jobs] == [first]
-
-
-def test_a_ledger_that_was_emptied_tells_its_readers_to_start_again(ledger: Ledger) -> None:
-    submitted(ledger)
-    revision = monitor.newest_revision(ledger)
-    ledger.redis.flushall()
-    assert monitor.changes(ledger, revision).reset
 
 
 def test_percent_never_falls_within_an_attempt(ledger: Ledger) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tasks.ledger import Ledger, locks, monitor
 from tasks.ledger.states import State
+from tasks.recovery import recover
 from tests.factories import run_to_publish, submitted
-from workers.worker import recover
 
 
 def test_one_publisher_at_a_time(ledger: Ledger) -> None:
