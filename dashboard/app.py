@@ -6,8 +6,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import connection, markup, outage, who
+from dashboard import browser_side, connection, markup, outage, who
 from tasks.errors import IngestboardError
+from tasks.ledger import origin
 
 HERE = Path(__file__).parent
 ABOUT = "Ingestboard: a live control board for document ingestion, shared by a team."
@@ -18,12 +19,18 @@ st.set_page_config(
 )
 st.logo(str(HERE / "wordmark.svg"), icon_image=str(HERE / "mark.svg"), size="large")
 st.html(markup.STYLE)
+browser_side.start()
+origin.ask(who.where)
 
 page = st.navigation(
     [
         st.Page("views/board.py", title="Board", icon=":material/view_list:", url_path="board", default=True),
         st.Page("views/documents.py", title="Documents", icon=":material/upload_file:", url_path="documents"),
         st.Page("views/collections.py", title="Collections", icon=":material/database:", url_path="collections"),
+        st.Page("views/workers.py", title="Workers", icon=":material/memory:", url_path="workers"),
+        st.Page("views/queues.py", title="Queues", icon=":material/stacks:", url_path="queues"),
+        st.Page("views/history.py", title="History", icon=":material/monitoring:", url_path="history"),
+        st.Page("views/activity.py", title="Activity", icon=":material/manage_history:", url_path="activity"),
         st.Page("views/job.py", title="Job", icon=":material/task:", url_path="job", visibility="hidden"),
     ]
 )
@@ -36,4 +43,4 @@ try:
 except outage.AWAY as error:
     outage.banner(error)
 except IngestboardError as error:
-    st.error(str(error), icon=":material/error:")
+    st.error(markup.literal(error), icon=":material/error:")

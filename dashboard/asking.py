@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 import streamlit as st
 from redis.exceptions import RedisError
 
-from dashboard import actions, connection, who
+from dashboard import actions, connection, markup, who
 from dashboard.actions import Question
 from tasks.errors import IngestboardError
 from tasks.kinds import Arguments, Kind
@@ -46,7 +46,7 @@ def put(name: str, question: Question, work: Callable[[], Receipt]) -> None:
 
 
 def _body(name: str, question: Question, work: Callable[[], Receipt]) -> None:
-    st.text(question.body)
+    st.text(markup.seen(question.body))
     with st.container(horizontal=True, horizontal_alignment="right"):
         if st.button(question.no, key="asked-no"):
             never_mind()
@@ -63,8 +63,8 @@ def act(name: str, work: Callable[[], Receipt]) -> None:
         st.session_state[DONE] = (name, work())
     except IngestboardError as error:
         actions.tell("warning", str(error))
-    except RedisError:
-        actions.tell("warning", actions.SILENT)
+    except RedisError as error:
+        actions.tell("warning", actions.silent(error))
     else:
         st.session_state.pop(TOKEN, None)
     st.rerun()
@@ -93,7 +93,7 @@ def done(name: str, known: Collection[str]) -> None:
         return
     with st.container(border=True, horizontal=True, vertical_alignment="center", key="asked-done"):
         st.markdown(":material/check_circle:", width="content")
-        st.text(receipt.sentence, width="content")
+        st.text(markup.seen(receipt.sentence), width="content")
         if receipt.job:
             st.page_link(
                 "views/job.py",

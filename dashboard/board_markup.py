@@ -1,27 +1,44 @@
-"""The board as HTML: the line of figures and the table of jobs."""
+"""The board as HTML: the line of figures, what needs a person, the count and the table of jobs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from dashboard import format, markup
-from dashboard.markup import Column, Figure, safe
+from dashboard.markup import Column, Figure, Order, safe
+from dashboard.matching import Sort
+from dashboard.mirror import Concern, Mirror
+from dashboard.wanted import FAILURES, Wanted, searching
+from tasks.ledger import marks
 from tasks.ledger.records import Figures, JobRow
 from tasks.ledger.states import Action, State, allows
 
 COLUMNS = (
-    Column("State", "ib-state"),
-    Column("Job", "ib-title"),
-    Column("Collection"),
-    Column("Owner"),
-    Column("Progress", "ib-wide"),
-    Column("Elapsed", "ib-num"),
+    Column("State", "ib-state", "state"),
+    Column("Job", "ib-title", "title"),
+    Column("Collection", "", "collection"),
+    Column("Owner", "", "owner"),
+    Column("Progress", "ib-wide", "-percent"),
+    Column("Elapsed", "ib-num", "-took"),
     Column("Left", "ib-num"),
-    Column("Changed", "ib-num"),
-    Column("", "ib-act"),
+    Column("Changed", "ib-num", "-updated"),
+    Column("Actions", "ib-act", unseen=True),
 )
 LONG_WAIT_S = 60
+CONCERNS = 5
+LABELS = {
+    Action.CANCEL: "Cancel",
+    Action.FORCE_STOP: "Force stop",
+    Action.RETRY: "Retry",
+    Action.WRITE_OFF: "Write off the worker",
+}
+MARKED = {
+    marks.Mark.STALLED: "Stalled",
+    marks.Mark.LOST: "Lost",
+    marks.Mark.NOT_RESPONDING: "Not responding",
+    marks.Mark.SLOW: "Slow",
+}
 
 
 def figures(counts: Figures) -> str:
@@ -48,14 +65,93 @@ def figures(counts: Figures) -> str:
     )
 
 
-def jobs(rows: Sequence[JobRow], now: datetime) -> str:
-    """The table of jobs, one row each."""
-    return markup.table(COLUMNS, (_cells(row, now) for row in rows), kind="ib-board")
+def concerns(found: Sequence[Concern]) -> str:
+    """Jobs that need a person, each with its remedy beside it; '' when there are none."""
+    if not found:
+        return ""
+    lines = "".join(map(_concern, found[:CONCERNS]))
+    rest = len(found) - CONCERNS
+    names = ",".join(mark.value.replace(" ", "-") for mark in marks.Mark)
+    more = (
+        f'<li><a href="{safe(searching(f"mark:{names}"))}">and {format.number(rest)} more</a></li>' if rest > 0 else ""
+    )
+    title = f"{format.counted(len(found), 'job')} {'needs' if len(found) == 1 else 'need'} you"
+    return (
+        f'<section class="ib ib-concerns" aria-label="Jobs that need a person"><b>{title}</b>'
+        f"<ul>{lines}{more}</ul></section>"
+    )
 
 
-def _cells(row: JobRow, now: datetime) -> tuple[str, ...]:
+def _concern(concern: Concern) -> str:
+    row = concern.row
+    sentence, action = marks.remedy(concern.mark, row)
+    tone = "warn" if concern.mark is marks.Mark.SLOW else "bad"
     link = markup.job_link(row.id)
-    note = _note(row)
+    does = (
+        f'<a class="ib-quiet-button" href="{markup.job_link(row.id, ask=action.value)}" target="_self">'
+        f"{LABELS.get(action, action.value.capitalize())}</a>"
+        if action is not None and allows(row.state, action)
+        else ""
+    )
+    return (
+        f'<li><span class="ib-badge ib-{tone}">{MARKED[concern.mark]}</span>'
+        f'<span class="ib-what"><a href="{link}" target="_self">{safe(row.title or row.id)}</a> '
+        f"<span>{safe(sentence)}</span></span>{does}</li>"
+    )
+
+
+def tabs(wanted: Wanted, causes: int) -> str:
+    """Jobs, or the failures among them by cause: two links of which one is where you are."""
+    # The number of causes is said where it is known anyway; it is no reason to group them.
+    pairs = (
+        ("", "Jobs"),
+        (FAILURES, f"Failures by cause ({format.number(causes)})" if causes else "Failures by cause"),
+    )
+    links = "".join(
+        f'<a href="{safe(Wanted(wanted.text, wanted.states, wanted.sort, view).address())}" target="_self"'
+        f"{' aria-current=' + chr(34) + 'page' + chr(34) if view == wanted.view else ''}>{label}</a>"
+        for view, label in pairs
+    )
+    return f'<nav class="ib ib-tabs" aria-label="View">{links}</nav>'
+
+
+def covered(mirror: Mirror, first: int, shown: int, matching: int) -> str:
+    """What the window covers: '1 to 50 of 1,234 of 100,000 jobs; still reading 20,000 older ones; 0.4 s old'."""
+    count = format.counted(mirror.total, "job")
+    among = count if matching == mirror.total else f"{format.number(matching)} of {count}"
+    parts = [
+        f"{format.number(first)} to {format.number(first + shown - 1)} of {among}" if shown else f"none of {count}"
+    ]
+    unread = mirror.total - mirror.loaded
+    if unread > 0 and not mirror.complete:
+        parts.append(f"still reading {format.number(unread)} older ones")
+    elif unread > 0:
+        parts.append(f"{format.number(unread)} older ones are not held here")
+    elif not mirror.complete:
+        parts.append("catching up with many changes")
+    parts.append(f"{format.duration(mirror.age_s) if mirror.age_s >= 0.05 else '0.0 s'} old")
+    return f'<p class="ib ib-soft ib-count">{"; ".join(parts)}</p>'
+
+
+def jobs(
+    rows: Sequence[JobRow],
+    now: datetime,
+    *,
+    sort: Sort | None = None,
+    wanted: Wanted | None = None,
+    waits: Callable[[JobRow], str] = lambda row: "",
+) -> str:
+    """The table of jobs, one row each."""
+    order = None
+    if sort is not None and wanted is not None:
+        order = Order(sort.column, sort.descending, lambda spelled: wanted.address(sort=spelled))
+    cells = (_cells(row, now, waits(row)) for row in rows)
+    return markup.table(COLUMNS, cells, kind="ib-board", label="Jobs", order=order)
+
+
+def _cells(row: JobRow, now: datetime, waits: str) -> tuple[str, ...]:
+    link = markup.job_link(row.id)
+    note = _note(row) or waits
     title = (
         f'<a href="{link}" target="_self" title="{safe(row.title)}">{safe(row.title or row.id)}</a>'
         f'<span class="ib-soft ib-note" title="{safe(note or row.id)}">{safe(note or row.id)}</span>'
@@ -90,8 +186,12 @@ def _note(row: JobRow) -> str:
 
 def _action(row: JobRow) -> str:
     """The first of two clicks: a link to the question on the job's page. Following it changes nothing."""
-    for action, label in ((Action.CANCEL, "Cancel"), (Action.FORCE_STOP, "Force stop"), (Action.RETRY, "Retry")):
+    for action in (Action.CANCEL, Action.FORCE_STOP, Action.RETRY):
         if allows(row.state, action) and not (action is Action.RETRY and row.state is State.COMPLETED):
             link = markup.job_link(row.id, ask=action.value)
-            return f'<a class="ib-quiet-button" href="{link}" target="_self">{label}</a>'
+            name = safe(row.title or row.id)
+            return (
+                f'<a class="ib-quiet-button" href="{link}" target="_self" aria-label="{LABELS[action]} {name}">'
+                f"{LABELS[action]}</a>"
+            )
     return ""

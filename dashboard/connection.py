@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -18,10 +17,13 @@ from streamlit.connections import BaseConnection
 
 from dashboard.detail import Details
 from dashboard.feed import TICK_S, Feed
+from dashboard.readings import TICK_S as READING_S
+from dashboard.readings import Readings
 from dashboard.search import Answers
 from tasks import settings
 from tasks.errors import IngestboardError
-from tasks.ledger import Ledger, connect, monitor
+from tasks.ledger import Ledger, connect
+from tasks.ledger.changes import Reader
 from tasks.settings import Settings
 
 # A host that swallows packets costs a connect timeout: all viewers share one attempt in this many seconds.
@@ -38,11 +40,13 @@ class Shared:
     ledger: Ledger
     feed: Feed
     details: Details
+    readings: Readings
 
 
 _lock = threading.Lock()
 _shared: Shared | None = None
 _refused: tuple[float, IngestboardError] | None = None
+_door: RedisConnection | None = None
 _answers_lock = threading.Lock()
 _answers: Answers | None = None
 
@@ -73,8 +77,15 @@ def sharing(ledger: Ledger, *, tick_s: float = TICK_S) -> Shared:
     return Shared(
         settings=ledger.settings,
         ledger=ledger,
-        feed=Feed(partial(monitor.changes, ledger), tick_s=tick_s),
+        feed=Feed(
+            Reader(ledger),
+            tick_s=tick_s,
+            most=ledger.settings.board_jobs,
+            grace_s=ledger.settings.cancel_grace_s,
+            stalled_s=ledger.settings.stalled_minutes * 60,
+        ),
         details=Details(ledger, tick_s=tick_s),
+        readings=Readings(tick_s=min(READING_S, 2 * tick_s)),
     )
 
 
@@ -125,7 +136,15 @@ class RedisConnection(BaseConnection[Ledger]):
     def details(self) -> Details:
         return shared().details
 
+    @property
+    def readings(self) -> Readings:
+        return shared().readings
+
 
 def redis() -> RedisConnection:
     """The connection for a page. Raises RedisUnreachable or RedisTooOld while it cannot be made."""
-    return st.connection("redis", type=RedisConnection)
+    global _door
+    # Asking Streamlit each time costs 0.15 ms, a few times in every tick of every viewer.
+    if _door is None:
+        _door = st.connection("redis", type=RedisConnection)
+    return _door

@@ -9,11 +9,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dashboard.feed import TICK_S
-from tasks.ledger import Ledger, monitor
-from tasks.ledger.records import DocumentRow, EventRow, JobRow, StageRow
+from tasks.ledger import Ledger, monitor, receipts
+from tasks.ledger.records import DocumentRow, EventRow, JobRow, Receipt, StageRow
 
 KEPT_JOBS = 32
 # Reading 1,000 document rows is worth a second's wait between two readings.
@@ -30,6 +30,7 @@ class Detail:
     stages: tuple[StageRow, ...]
     looked_at: float
     read_at: float
+    receipt: Receipt | None = None  # of the stop that was asked, if one was
 
 
 class Details:
@@ -66,10 +67,16 @@ class Details:
         if known is not None and not row.final:
             patience = len(known.documents) / DOCUMENTS_PER_SECOND
             if row.state == known.row.state and now - known.read_at < patience:
-                return Detail(row, known.documents, known.events, known.stages, now, known.read_at)
+                return replace(known, row=row, looked_at=now)
         if known is not None and row.revision == known.row.revision:
-            return Detail(row, known.documents, known.events, known.stages, now, known.read_at)
+            return replace(known, row=row, looked_at=now)
         documents = tuple(monitor.documents(self._ledger, job_id))
         events = tuple(monitor.events(self._ledger, job_id))
         stages = tuple(monitor.stages(self._ledger, job_id))
-        return Detail(row, documents, events, stages, now, now)
+        return Detail(row, documents, events, stages, now, now, self._receipt(row, documents))
+
+    def _receipt(self, row: JobRow, documents: tuple[DocumentRow, ...]) -> Receipt | None:
+        if row.stop is None:
+            return None
+        workers = len(monitor.worker_names(self._ledger))
+        return receipts.of(row, documents, monitor.rates(self._ledger), workers)

@@ -33,7 +33,8 @@ def offer(ready: bool, form: str, recipe: Recipe | None, files: Callable[[], Ite
                 ledger = connection.redis().ledger
                 st.session_state[SHOWN] = (form, recipe, made(ledger.settings, recipe, files))
             except (IngestboardError, OSError) as error:
-                st.error(str(error) if isinstance(error, IngestboardError) else "The documents could not be read.")
+                known = isinstance(error, IngestboardError)
+                st.error(markup.literal(error) if known else "The documents could not be read.")
 
 
 def shown(form: str, recipe: Recipe | None) -> None:

@@ -38,7 +38,9 @@ def field(collection: str, form: str, files: Callable[[], Files] | None) -> Sync
             going = vanished(Shelf(settings.data), collection, present, yes=True)
     except (IngestboardError, OSError) as error:
         st.error(
-            str(error) if isinstance(error, IngestboardError) else "The folder could not be read; look at it again.",
+            markup.literal(error)
+            if isinstance(error, IngestboardError)
+            else "The folder could not be read; look at it again.",
             icon=":material/error:",
         )
         return "careful"
@@ -49,7 +51,7 @@ def field(collection: str, form: str, files: Callable[[], Files] | None) -> Sync
     try:
         vanished(Shelf(settings.data), collection, present, yes=False)
     except SyncBraked as error:
-        st.warning(str(error), icon=":material/front_hand:")
+        st.warning(markup.literal(error), icon=":material/front_hand:")
         return "yes" if st.checkbox("Remove them all the same", key=f"sync-yes-{form}-{len(going)}") else "careful"
     return "careful"
 

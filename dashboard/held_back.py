@@ -9,7 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import asking, connection, format, passages, shelf_markup, who
+from dashboard import asking, connection, format, markup, passages, shelf_markup, who
 from dashboard.actions import Question
 from tasks import catalog
 from tasks.errors import IngestboardError
@@ -57,7 +57,7 @@ def changes(name: str, current: str, row: HeldRow) -> None:
     try:
         found = difference(connection.redis().settings.data, name, row.job, row.attempt, current)
     except IngestboardError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(markup.literal(error), icon=":material/error:")
         return
     st.html(shelf_markup.changes(found))
 

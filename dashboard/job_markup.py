@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -10,9 +9,10 @@ from pydantic import ValidationError
 
 from dashboard import format, markup
 from dashboard.markup import Column, Figure, safe
+from tasks.ledger import control
 from tasks.ledger.control import INGEST
-from tasks.ledger.records import DocumentRow, EventRow, JobRow, StageRow, StopReceipt
-from tasks.ledger.states import STAGES, DocumentState, State
+from tasks.ledger.records import DocumentRow, EventRow, JobRow, Receipt, StageRow, StopReceipt, loaded
+from tasks.ledger.states import STAGES, Action, DocumentState, State, allows
 from tasks.recipe import Recipe
 
 DOCUMENTS = (
@@ -23,6 +23,7 @@ DOCUMENTS = (
     Column("Time", "ib-num"),
     Column("Tries", "ib-num"),
 )
+LIMIT = "its time limit"  # who asked for the stop of a job past its limit, as the scripts write it
 _UNIT = {"characters": "characters", "markdown": "characters", "sentence": "tokens"}
 
 
@@ -74,46 +75,50 @@ def figures(row: JobRow, now: datetime) -> str:
     )
 
 
-def stop_receipt(stop: StopReceipt, row: JobRow, now: datetime) -> str:
-    """What was asked by whom, what happened, how long it took and what was kept."""
-    asked = "a force stop" if stop.forced else "the cancel"
-    lines = [f"<b>{safe(stop.asked_by or 'Someone')}</b> asked for {asked} {markup.when(stop.asked_at, now)}."]
-    if stop.stopped_at is None:
-        if row.final:
-            lines.append("The job ended before the stop took effect.")
-        else:
-            waiting = format.duration((now - stop.asked_at).total_seconds())
-            lines.append(f"Waiting for {safe(waiting)} until the work stops at its next checkpoint.")
+def stop_receipt(receipt: Receipt | None, row: JobRow, now: datetime) -> str:
+    """What was asked by whom, what happened, how long it took, what was kept and what a retry would cost."""
+    stop = row.stop
+    if stop is None:
+        return ""
+    if row.time_limit_s and stop.asked_by == LIMIT:
+        lines = [
+            f"Its time limit of {safe(format.duration(row.time_limit_s))} was over {markup.when(stop.asked_at, now)}."
+        ]
     else:
+        asked = "a force stop" if stop.forced else "the cancel"
+        lines = [f"<b>{safe(stop.asked_by or 'Someone')}</b> asked for {asked} {markup.when(stop.asked_at, now)}."]
+    if stop.stopped_at is not None:
         lines.append(_stopped(stop))
-    if row.state is State.CANCELED:
-        lines.append(
-            "Nothing was published; the collection is as it was. "
-            + (
-                f"{format.counted(row.documents_done, 'finished document')} stay in the artifact store, "
-                "so that a retry does not embed them again."
-                if row.documents_done
-                else "No document was finished."
-            )
-            if row.documents_total
-            else "It did not do what it was asked."
-        )
-    return f'<div class="ib ib-receipt"><b>Stop</b><p>{" ".join(lines)}</p></div>'
+    elif row.final:
+        lines.append("The job ended before the stop took effect.")
+    else:
+        waiting = format.duration((now - stop.asked_at).total_seconds())
+        lines.append(f"Waiting for {safe(waiting)} until the work stops at its next checkpoint.")
+    facts = [
+        ("Stopped", markup.when(stop.stopped_at, now) if stop.stopped_at else ""),
+        ("How", safe(stop.how)),
+        ("Kept", safe(receipt.kept) if receipt else ""),
+        ("Resume", safe(receipt.resume) if receipt else ""),
+    ]
+    terms = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts if value)
+    listed = f'<dl class="ib-facts">{terms}</dl>' if terms else ""
+    return f'<div class="ib ib-receipt"><b>Stop</b><p>{" ".join(lines)}</p>{listed}</div>'
 
 
 def _stopped(stop: StopReceipt) -> str:
-    took = format.duration(stop.took_s)
+    took = safe(format.duration(stop.took_s))
+    if "kill" in stop.how:
+        return f"No checkpoint came in time, so the work horse was killed; it took {took}."
+    if stop.how.startswith("too late"):
+        return "It came too late: the snapshot was published already. Roll the collection back instead."
     match stop.how:
         case "before it started":
-            return f"It was canceled in {safe(took)}, before any work had started."
+            return f"It was canceled in {took}, before any work had started."
         case "at a checkpoint":
-            return f"The work stopped at a checkpoint, {safe(took)} after it was asked."
-        case "killed":
-            return f"No checkpoint came in time, so the work horse was killed; it took {safe(took)}."
-        case "too late":
-            return "It came too late: the snapshot was published already. Roll the collection back instead."
-        case other:
-            return f"It stopped after {safe(took)}{f' ({safe(other)})' if other else ''}."
+            return f"The work stopped at a checkpoint, {took} after it was asked."
+        case control.WRITTEN_OFF_HOW:
+            return f"Its worker did not answer and was written off, {took} after it was asked."
+    return f"It stopped after {took}."
 
 
 def timeline(stages: Sequence[StageRow], row: JobRow, now: datetime) -> str:
@@ -143,14 +148,20 @@ def timeline(stages: Sequence[StageRow], row: JobRow, now: datetime) -> str:
     return f'<div class="ib ib-timeline">{"".join(lines)}</div>'
 
 
-def documents(rows: Sequence[DocumentRow], of: State) -> str:
-    """The documents with their states and reasons; `of` is the job's state."""
+def documents(rows: Sequence[DocumentRow], of: JobRow) -> str:
+    """The documents of a job with their states and reasons, and a way to retry one that failed."""
 
     def cells(row: DocumentRow) -> tuple[str, ...]:
         reason = f'<span class="ib-reason">{safe(row.error)}</span>' if row.error else ""
+        if row.state is DocumentState.FAILED and allows(of.state, Action.RETRY):
+            link = f"{markup.job_link(of.id, ask=Action.RETRY.value)}&amp;document={row.number + 1}"
+            reason += (
+                f' <span><a class="ib-quiet-button" href="{link}" target="_self" '
+                f'aria-label="Retry {safe(row.name)}">Retry</a></span>'
+            )
         cached = ' <span class="ib-chip" title="Same bytes and recipe as before: nothing to embed">cached</span>'
         return (
-            markup.badge(shown_state(row.state, of)),
+            markup.badge(shown_state(row.state, of.state)),
             f'<span class="ib-name">{safe(row.name)}</span>{cached if row.cached else ""}{reason}',
             format.number(row.chunks) if row.chunks else format.NOTHING,
             safe(format.size(row.size_bytes)),
@@ -181,6 +192,8 @@ def facts(row: JobRow, now: datetime) -> str:
         ("Kind", safe(row.kind or INGEST)),
         ("Worker", safe(row.worker or format.NOTHING)),
         ("Attempt", format.number(row.attempt)),
+        *([("Time limit", safe(format.duration(row.time_limit_s)))] if row.time_limit_s else []),
+        *([("Limit of a document", safe(format.duration(row.document_limit_s)))] if row.document_limit_s else []),
         ("Submitted", markup.when(row.created_at, now)),
         ("Started", markup.when(row.started_at, now)),
         ("Ended", markup.when(row.ended_at, now)),
@@ -205,10 +218,7 @@ def recipe(text: str) -> str:
 
 def arguments(text: str) -> str:
     """What a job that is no ingest was asked, as its kind's arguments."""
-    try:
-        asked = json.loads(text)
-    except ValueError:
-        return format.NOTHING
+    asked = loaded(text)
     if not isinstance(asked, dict):
         return format.NOTHING
     said = {True: "yes", False: "no"}

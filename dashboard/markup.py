@@ -7,7 +7,7 @@ Colours come from style.css alone, so that light and dark follow the theme.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
@@ -22,9 +22,30 @@ from tasks.ledger.states import DocumentState, State
 STYLE = f"<style>{(Path(__file__).parent / 'style.css').read_text('utf-8')}</style>"
 
 
+# What is not seen and yet changes what is: control characters, halves of surrogate pairs (no page takes them), and
+# marks that turn the direction of everything behind them. Letters of right-to-left scripts need none of these.
+_UNSEEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# What Streamlit's Markdown could take for more than itself: CommonMark, directives, icons, emoji, LaTeX.
+_MARKDOWN = re.compile(r"[\\`*_\[\]<>$~|#!@]|:(?=\S)|&(?=[#\w])|^[-+=](?=\s)|(?<=^\d)[.)]")
+# GFM makes links of addresses after its escapes are gone. A word joiner, which nobody sees, keeps them apart
+# (the patterns of mdast-util-gfm-autolink-literal).
+_ADDRESS = re.compile(r"(?<=://)|(?<=www)(?=\.)|(?<=@)", re.IGNORECASE)
+
+
+def seen(text: object) -> str:
+    """Text with nothing unseen in it: for `st.text` and the options of widgets, which show any text as it is."""
+    return _UNSEEN.sub("\N{REPLACEMENT CHARACTER}", str(text))
+
+
 def safe(text: object) -> str:
     """Text as HTML, in content and in quoted attributes alike."""
-    return escape(str(text), quote=True)
+    return escape(seen(text), quote=True)
+
+
+def literal(text: object) -> str:
+    """Text as Markdown that shows it letter by letter, in one paragraph: for Streamlit's notes, toasts and titles."""
+    plain = " ".join(seen(text).split())
+    return _MARKDOWN.sub(r"\\\g<0>", _ADDRESS.sub("\N{WORD JOINER}", plain))
 
 
 def job_link(job_id: str, *, ask: str = "") -> str:
@@ -95,10 +116,22 @@ def figures(items: Iterable[Figure]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its head, and whether it holds figures (right-aligned) or a class of its own."""
+    """A column: its head, a class of its own (`ib-num` holds figures), what a click on its head sorts by, and
+    whether the head is for those alone who have the page read to them."""
 
     head: str
     kind: str = ""
+    sort: str = ""
+    unseen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """How a table is sorted, and the link that sorts it by another column ('title', '-title')."""
+
+    column: str
+    descending: bool
+    link: Callable[[str], str]
 
 
 def _cell_kind(column: Column, cell: str) -> str:
@@ -106,22 +139,54 @@ def _cell_kind(column: Column, cell: str) -> str:
     return f"{column.kind} ib-none" if cell == format.NOTHING else column.kind
 
 
-def table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, kind: str = "") -> str:
+def _head(column: Column, order: Order | None) -> str:
+    """The head of a column; a second click on the one that sorts turns the order round."""
+    if column.unseen:
+        return f'<th scope="col" class="{column.kind}"><span class="ib-unseen">{safe(column.head)}</span></th>'
+    if order is None or not column.sort:
+        return f'<th scope="col" class="{column.kind}">{safe(column.head)}</th>'
+    key, first_descending = column.sort.removeprefix("-"), column.sort.startswith("-")
+    sorts = order.column == key
+    turned = not order.descending if sorts else first_descending
+    said = f' aria-sort="{"descending" if order.descending else "ascending"}"' if sorts else ""
+    link = order.link(f"-{key}" if turned else key)
+    return (
+        f'<th scope="col" class="{column.kind}"{said}>'
+        f'<a class="ib-sort" href="{safe(link)}" target="_self">{safe(column.head)}</a></th>'
+    )
+
+
+def table(
+    columns: Sequence[Column],
+    rows: Iterable[Sequence[str]],
+    *,
+    kind: str = "",
+    label: str = "",
+    order: Order | None = None,
+) -> str:
     """A table whose cells are HTML already. On a narrow screen each row becomes a card (style.css)."""
-    head = "".join(f'<th scope="col" class="{one.kind}">{safe(one.head)}</th>' for one in columns)
+    head = "".join(_head(one, order) for one in columns)
     body = "".join(
         "<tr>"
         + "".join(
-            f'<td class="{_cell_kind(one, cell)}" data-label="{safe(one.head)}">{cell}</td>'
+            f'<td class="{_cell_kind(one, cell)}" data-label="{"" if one.unseen else safe(one.head)}">{cell}</td>'
             for one, cell in zip(columns, cells, strict=True)
         )
         + "</tr>"
         for cells in rows
     )
+    named = f' aria-label="{safe(label)}"' if label else ""
     return (
-        f'<div class="ib"><table class="ib-table {kind}"><thead><tr>{head}</tr></thead>'
+        f'<div class="ib"><table class="ib-table {kind}"{named}><thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
+
+
+def spark(counts: Sequence[int], label: str) -> str:
+    """Counts over time as small bars. Drawn by style alone: DOMPurify takes SVG out of our HTML."""
+    most = max(counts, default=0) or 1
+    bars = "".join(f'<i style="height:{round(100 * count / most)}%"></i>' for count in counts)
+    return f'<span class="ib-spark" role="img" aria-label="{safe(label)}" title="{safe(label)}">{bars}</span>'
 
 
 def empty(title: str, advice: str, link: str = "", label: str = "") -> str:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import logging
 
 import streamlit as st
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
-from dashboard import connection
+from dashboard import connection, markup
 from dashboard.format import coarse
 from tasks.errors import IngestboardError, RedisTooOld, RedisUnreachable
+from tasks.ledger import trouble
 
 log = logging.getLogger("ingestboard.dashboard")
 
@@ -36,7 +37,7 @@ def banner(error: Exception | None = None) -> None:
     """Say that Redis is away, and show the page again by itself when it is back."""
     said = "Redis does not answer."
     if isinstance(error, IngestboardError):
-        said = str(error)
+        said = markup.literal(error)
     elif error is not None:
         log.warning("Redis does not answer: %s", error)
     st.warning(f"{said}\n\n{BACK_BY_ITSELF}", icon=ICON)
@@ -59,9 +60,15 @@ def on_script_error(error: Exception) -> bool:
     """The outermost loop of every script run, callback and fragment: log it, say one sentence."""
     if isinstance(error, AWAY):
         log.warning("Redis does not answer: %s", error)
-        st.warning("Redis does not answer; try again in a moment.", icon=ICON)
+        if isinstance(error, ResponseError) and trouble.passes(error):
+            st.warning(
+                f"Redis takes no changes ({markup.literal(trouble.reason(error))}); try again when that is over.",
+                icon=ICON,
+            )
+        else:
+            st.warning("Redis does not answer; try again in a moment.", icon=ICON)
     elif isinstance(error, IngestboardError):
-        st.error(str(error), icon=":material/error:")
+        st.error(markup.literal(error), icon=":material/error:")
     else:
         log.error("A page met an unexpected error.", exc_info=error)
         st.error(UNEXPECTED, icon=":material/error:")

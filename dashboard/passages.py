@@ -21,7 +21,7 @@ def show(name: str, query: str, version: str, *, held: str | None = None) -> Non
             with st.spinner("Searching…"):
                 kept[held] = (asked, connection.answers().ask(name, query, k=HITS, held=held))
         except SearchFailed as error:
-            st.error(str(error), icon=":material/error:")
+            st.error(markup.literal(error), icon=":material/error:")
             return
     answer = kept[held][1]
     if not answer.hits:

@@ -35,7 +35,7 @@ def offer(names: list[str], form: str, recipe: Recipe | None, files: Files) -> N
         if found is None or found[0] != (form, chosen, recipe):
             st.caption("How the document would be cut under this recipe. Nothing is embedded or submitted.")
         elif "error" in found[1]:
-            st.error(found[1]["error"], icon=":material/error:")
+            st.error(markup.literal(found[1]["error"]), icon=":material/error:")
         else:
             st.html(shown(found[1]))
 

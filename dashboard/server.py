@@ -27,7 +27,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from streamlit import config
 
-from dashboard import connection, exports, outage
+from dashboard import browser_side, connection, exports, lighter, outage, protection
 from tasks import settings
 from tasks.errors import IngestboardError, PortUnusable
 from tasks.settings import Settings
@@ -40,6 +40,8 @@ COLLECT_EVERY_S = 20.0
 STOP_WITHIN_S = 1
 # One message to a browser at most; uploads do not travel this way.
 MESSAGE_BYTES = 64 * 1024 * 1024
+# Uploads take the token of our own page, no other origin is told anything, and no program drives our pages.
+FIXED = {"server.enableXsrfProtection": True, "server.enableCORS": True, "server.enableAgentApi": False}
 
 
 async def healthz(request: Request) -> JSONResponse:
@@ -82,14 +84,22 @@ def _collect(stopping: threading.Event) -> None:
         gc.collect()
 
 
-def app(using: Settings) -> st.App:
-    """The ASGI application. Streamlit's options come from .streamlit/config.toml beside the script."""
-    routes = [Route("/healthz", healthz), Route(exports.ROUTE, exports.download)]
+def app(using: Settings) -> protection.Asgi:
+    """The ASGI application, protected. Streamlit's options come from .streamlit/config.toml beside the script."""
+    routes = [
+        Route("/healthz", healthz),
+        Route(browser_side.ROUTE, browser_side.script),
+        Route(exports.ROUTE, exports.download),
+    ]
     made = st.App(SCRIPT, lifespan=_life, routes=routes, on_script_error=outage.on_script_error)
     megabytes = -(-using.upload_max_bytes // (1024 * 1024))
     config.set_option("server.maxUploadSize", megabytes)
     config.set_option("server.port", using.port)
-    return made
+    # Whatever the Streamlit of this machine or its environment says.
+    for option, value in FIXED.items():
+        config.set_option(option, value)
+    lighter.keep_options()
+    return protection.Protected(made, using)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -128,6 +138,7 @@ def serve() -> int:
             ws_max_size=MESSAGE_BYTES,
             ws_per_message_deflate=bool(config.get_option("server.enableWebsocketCompression")),
             access_log=False,
+            server_header=False,
             log_level="warning",
             timeout_graceful_shutdown=STOP_WITHIN_S,
         )

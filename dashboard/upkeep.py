@@ -10,7 +10,7 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard import asking, connection, format, recipe_form, who
+from dashboard import asking, connection, format, markup, recipe_form, who
 from dashboard.actions import Question
 from tasks import catalog
 from tasks.errors import IngestboardError
@@ -85,7 +85,7 @@ def dry_run(name: str, arguments: PruneArguments) -> Pruned | None:
     try:
         return look(shelf, name, keep_last=arguments.keep_last, older_than_days=arguments.older_than_days, dry_run=True)
     except IngestboardError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(markup.literal(error), icon=":material/error:")
         return None
 
 

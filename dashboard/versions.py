@@ -10,7 +10,7 @@ from pathlib import Path
 import streamlit as st
 from redis.exceptions import RedisError
 
-from dashboard import asking, connection, format, shelf_markup, who
+from dashboard import asking, connection, format, markup, shelf_markup, who
 from dashboard.actions import Question
 from tasks import catalog, kinds
 from tasks.errors import IngestboardError
@@ -89,7 +89,7 @@ def compare(name: str, rows: Sequence[SnapshotRow]) -> None:
     try:
         found = between(connection.redis().settings.data, name, a, b)
     except IngestboardError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(markup.literal(error), icon=":material/error:")
         return
     st.html(shelf_markup.changes(found))
 

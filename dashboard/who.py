@@ -10,7 +10,9 @@ from __future__ import annotations
 from urllib.parse import quote, unquote
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from dashboard import markup
 from tasks.settings import Settings
 
 COOKIE = "ingestboard_name"
@@ -35,11 +37,19 @@ def me(settings: Settings) -> str:
     return signed_in() or typed or settings.owner or NOBODY
 
 
+def where() -> str:
+    """From where the page is looked at, for the record; '' outside of a page's run."""
+    if get_script_run_ctx(suppress_warning=True) is None:
+        return ""
+    address = st.context.ip_address  # None for one that is this machine's
+    return f"page {address}" if isinstance(address, str) else "page"
+
+
 def ask(settings: Settings) -> None:
     """The sidebar's field for a name; says who is signed in where that is known."""
     name = signed_in()
     if name:
-        st.caption(f"Signed in as {name}")
+        st.caption(f"Signed in as {markup.literal(name)}")
         return
     remembered = unquote(st.context.cookies.get(COOKIE, ""))[:LONGEST]
     typed = st.text_input(
@@ -57,6 +67,8 @@ def ask(settings: Settings) -> None:
 
 
 def _keep(name: str) -> None:
-    # Percent-encoding leaves letters, digits and '_.-~%': nothing that could end the string or the script.
-    cookie = f"{COOKIE}={quote(name, safe='')}; max-age={COOKIE_DAYS * 86400}; path=/; samesite=lax"
-    st.html(f"<script>document.cookie = '{cookie}';</script>", unsafe_allow_javascript=True)
+    # Percent-encoding leaves letters, digits and '_.-~%': nothing that could end the value or the markup. board.js
+    # takes it from here, as no script may stand in the page itself. Strict, since the WebSocket alone has to carry it.
+    cookie = f"{COOKIE}={quote(name, safe='')}; max-age={COOKIE_DAYS * 86400}; path=/; samesite=strict"
+    with st.container(key="name-to-keep"):
+        st.html(f'<span class="ib-remember" data-cookie="{cookie}"></span>')

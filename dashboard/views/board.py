@@ -1,4 +1,7 @@
-"""The board: figures, filters and the live table of jobs. Filters and page live in the URL."""
+"""The board: figures, what needs a person, the search and the live table of jobs or of failures by cause.
+
+What is asked lives in the address; the live part is drawn once for all who ask for the same.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,30 @@ from datetime import UTC, datetime
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import board_markup, connection, format, markup, outage
-from dashboard.feed import PAGE_SIZE, Filter, Mirror
+from dashboard import (
+    board_asking,
+    board_markup,
+    bulk_actions,
+    connection,
+    failures,
+    failures_markup,
+    markup,
+    outage,
+    saved_views,
+    searching,
+    tables,
+)
+from dashboard.lighter import Ready
+from dashboard.matching import Sort
+from dashboard.mirror import Mirror
 from dashboard.pace import Outline, of
-from tasks.ledger.states import State
+from dashboard.queueing import Line
+from dashboard.wanted import FAILURES, Cause, Wanted
+from tasks.ledger.failures import FailureGroup
+from tasks.ledger.records import JobRow
 
 OUTLINE = Outline("board")
-FULL = 10_000  # what the feed holds at most at its start; older jobs are on their own pages
+PAGE_SIZE = 50
 
 
 def pages_of(matching: int) -> int:
@@ -22,118 +42,135 @@ def pages_of(matching: int) -> int:
 
 def board(top: DeltaGenerator) -> None:
     """The live part: display only, driven by what the last full run left in the session. `top` takes the figures."""
-    wanted: Filter = st.session_state["board:filter"]
+    wanted: Wanted = st.session_state["board:wanted"]
+    cause: Cause = st.session_state["board:cause"]
     number: int = st.session_state["board:page"]
     feed = connection.redis().feed
     mirror = feed.look()
     idle = OUTLINE.idle_s() > connection.redis().settings.idle_minutes * 60
-    matching = mirror.matching(wanted)
-    OUTLINE.redraw_unless(idle, of(mirror.moving), pages_of(len(matching)), bool(mirror.rows))
+    OUTLINE.redraw_unless(*outline(mirror, wanted, cause, idle))
     if mirror.down:
         outage.inline(mirror.age_s)
     now = datetime.now(UTC)
-    key = (mirror.revision, int(now.timestamp()), wanted, number)
-    top.html(board_markup.figures(mirror.figures))
-    st.html(feed.shared(key, lambda: drawn(mirror, wanted, number, now)))
+    # A tick draws once for all who look; while Redis is away only the ages move on.
+    tick = (mirror.read_at, int(now.timestamp()) if mirror.down else 0)
+    top.html(Ready(feed.shared(("top", *tick), lambda: figures(mirror, now))))
+    key = ("board", *tick, wanted, cause, number)
+    st.html(Ready(feed.shared(key, lambda: drawn(mirror, wanted, cause, number, now))))
 
 
-def drawn(mirror: Mirror, wanted: Filter, number: int, now: datetime) -> str:
-    """One page of the table as one piece of HTML."""
-    if not mirror.rows:
+def outline(mirror: Mirror, wanted: Wanted, cause: Cause, idle: bool) -> tuple[object, ...]:
+    """What the widgets around the live part are drawn for."""
+    last = pages_of(matching(mirror, wanted, cause))
+    return (
+        idle,
+        of(mirror.moving),
+        last,
+        bool(mirror.total),
+        bool(cause.key) and failures.group_of(mirror, cause) is None,
+    )
+
+
+def matching(mirror: Mirror, wanted: Wanted, cause: Cause) -> int:
+    """How many rows there are to page through."""
+    if cause.key:
+        group = failures.group_of(mirror, cause)
+        return len(group.jobs) if group else 0
+    if wanted.view == FAILURES:
+        return 0
+    return mirror.page(wanted.query, Sort.read(wanted.sort or "-created"), 1, PAGE_SIZE).total
+
+
+def figures(mirror: Mirror, now: datetime) -> str:
+    return board_markup.figures(mirror.figures) + board_markup.concerns(mirror.concerns())
+
+
+def drawn(mirror: Mirror, wanted: Wanted, cause: Cause, number: int, now: datetime) -> str:
+    """The live table as one piece of HTML."""
+    if not mirror.total:
         return markup.empty(
             "No jobs yet", "Drop some documents and watch them move here.", "documents", "Submit documents"
         )
-    matching = mirror.matching(wanted)
-    if not matching:
-        return markup.empty(
-            "No job matches these filters", "Remove one of them, or show all jobs.", "./", "Show all jobs"
+    if cause.key:
+        return of_cause(mirror, cause, number, now)
+    found = mirror.groups(wanted.query) if wanted.view == FAILURES else []
+    tabs = board_markup.tabs(wanted, len(found))
+    if wanted.view == FAILURES:
+        return tabs + (failures_markup.groups(found, wanted, now) if found else nothing_failed(wanted))
+    sort = Sort.read(wanted.sort or "-created")
+    page = mirror.page(wanted.query, sort, number, PAGE_SIZE)
+    count = board_markup.covered(mirror, page.first, len(page.rows), page.total)
+    if not page.rows:
+        everything = Wanted(view=wanted.view).address()
+        advice = "Take a word out of the search, or show all jobs."
+        return tabs + count + markup.empty("No job matches this search", advice, everything, "Show all jobs")
+    return tabs + count + board_markup.jobs(page.rows, now, sort=sort, wanted=wanted, waits=Line(mirror).short)
+
+
+def nothing_failed(wanted: Wanted) -> str:
+    if wanted.query.empty:
+        return markup.empty("Nothing failed", "No document and no job stands as failed.", "./", "Show all jobs")
+    everything = Wanted(view=FAILURES).address()
+    return markup.empty("No failure matches this search", "Take a word out of it.", everything, "Show all failures")
+
+
+def of_cause(mirror: Mirror, cause: Cause, number: int, now: datetime) -> str:
+    """One cause and its jobs."""
+    group = failures.group_of(mirror, cause)
+    if group is None:
+        back = Wanted(view=FAILURES).address()
+        return markup.empty("Nothing of this cause stands any more", "It was retried or deleted.", back, "All failures")
+    return failures_markup.head(group, cause.within, now) + board_markup.jobs(rows_of(mirror, group, number), now)
+
+
+def rows_of(mirror: Mirror, group: FailureGroup, number: int) -> list[JobRow]:
+    start = (number - 1) * PAGE_SIZE
+    return [row for row in map(mirror.get, group.jobs[start : start + PAGE_SIZE]) if row is not None]
+
+
+def one_cause(mirror: Mirror, cause: Cause) -> None:
+    """What stands above one cause: the way back and what can be done."""
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.page_link(
+            "views/board.py",
+            label="All failures",
+            icon=":material/arrow_back:",
+            query_params={"view": FAILURES, **({"q": cause.within} if cause.within else {})},
         )
-    start = (min(number, pages_of(len(matching))) - 1) * PAGE_SIZE
-    shown = matching[start : start + PAGE_SIZE]
-    span = f"{format.number(start + 1)} to {format.number(start + len(shown))}"
-    count = f"{span} of {format.counted(len(matching), 'job')}"
-    limit = f" among the newest {format.number(FULL)}" if len(mirror.rows) >= FULL else ""
-    return f'{board_markup.jobs(shown, now)}<p class="ib ib-soft ib-count">{count}{limit}</p>'
+        group = failures.group_of(mirror, cause)
+        if group is not None:
+            asked = st.query_params.pop("ask", "")
+            if asked in failures.ASKED:
+                failures.put(mirror, group, asked)
+            failures.buttons(mirror, group)
 
 
-def filters(mirror: Mirror) -> Filter:
-    """The widgets of the filter; each is bound to its parameter in the URL."""
-    states = st.pills(
-        "State",
-        [state.value for state in State],
-        selection_mode="multi",
-        key="state",
-        bind="query-params",
-        label_visibility="collapsed",
-        on_change=first_page,
-    )
-    text, collection, owner = st.columns([2, 1, 1])
-    return Filter(
-        states=tuple(State(value) for value in states),
-        collection=choice(collection, "Collection", "collection", mirror.collections()),
-        owner=choice(owner, "Owner", "owner", mirror.owners()),
-        text=text.text_input(
-            "Search",
-            type="search",
-            key="q",
-            bind="query-params",
-            placeholder="Title, id, error, collection or owner",
-            label_visibility="collapsed",
-            on_change=first_page,
-            icon=":material/search:",
-        )
-        or "",
-    )
+def search(mirror: Mirror) -> Wanted:
+    """The search with its suggestions, the order, the saved views and what can be done to all of it."""
+    failed = searching.view() == FAILURES
+    with st.container(horizontal=True, vertical_alignment="center", key="search"):
+        with st.container(key="search-box", width="stretch"):
+            typed = searching.box()
+        sort = Sort.read(st.query_params.get("sort", "")) if failed else searching.order()
+        views, act = st.container(width="content"), st.container(width="content")
+    searching.suggestions(mirror, typed)
+    wanted = searching.wanted(searching.states(), sort)
+    with views:
+        saved_views.menu(wanted)
+    if not failed:
+        with act:
+            bulk_actions.menu(mirror, wanted.query)
+    return wanted
 
 
-def choice(place: DeltaGenerator, label: str, key: str, known: list[str]) -> str:
-    """A filter of one value. A value from a shared link is offered even when no job has it any more."""
-    asked = st.query_params.get(key, "")
-    options = known if not asked or asked in known else sorted([*known, asked])
-    return (
-        place.selectbox(
-            label,
-            options,
-            index=None,
-            key=key,
-            bind="query-params",
-            placeholder=f"Any {label.lower()}",
-            label_visibility="collapsed",
-            on_change=first_page,
-        )
-        or ""
-    )
-
-
-def first_page() -> None:
-    st.query_params.pop("page", None)
-
-
-def turn(to: int) -> None:
-    if to > 1:
-        st.query_params["page"] = str(to)
-    else:
-        first_page()
-
-
-def asked_page(last: int) -> int:
-    """The page that the URL asks for, held to those there are."""
-    asked = st.query_params.get("page", "1")
-    return min(max(1, int(asked)), last) if asked.isdecimal() and len(asked) < 9 else 1
-
-
-def pager(number: int, last: int) -> None:
-    with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
-        st.caption(f"Page {format.number(number)} of {format.number(last)}", width="content")
-        st.button("Newer", icon=":material/chevron_left:", disabled=number <= 1, on_click=turn, args=(number - 1,))
-        st.button(
-            "Older",
-            icon=":material/chevron_right:",
-            icon_position="right",
-            disabled=number >= last,
-            on_click=turn,
-            args=(number + 1,),
-        )
+def foot(wanted: Wanted, cause: Cause, last: int) -> int:
+    """The table as a file, and the pages, which live in the address; the page that is shown."""
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        if wanted.view == FAILURES and not cause.key:
+            tables.failures(wanted.query)
+        elif not cause.key:
+            tables.jobs(wanted.query, Sort.read(wanted.sort or "-created"))
+        return st.pagination(last, key="page", bind="query-params") if last > 1 else 1
 
 
 with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
@@ -141,24 +178,32 @@ with st.container(horizontal=True, vertical_alignment="bottom", horizontal_align
     st.page_link("views/documents.py", label="Submit documents", icon=":material/upload_file:")
 
 OUTLINE.touched()
+board_asking.told()
 top = st.container()
 mirror = connection.redis().feed.look()
-wanted = filters(mirror) if mirror.rows else Filter()
-last = pages_of(len(mirror.matching(wanted)))
-number = asked_page(last)
+cause = Cause(st.query_params.get("cause", ""), st.query_params.get("within", "")) if searching.view() else Cause()
+wanted = Wanted(view=FAILURES)
+if cause.key:
+    one_cause(mirror, cause)
+elif mirror.total:
+    wanted = search(mirror)
+else:
+    wanted = Wanted()
 idle = OUTLINE.idle_s() > connection.redis().settings.idle_minutes * 60
 pace = of(mirror.moving)
-st.session_state["board:filter"] = wanted
-st.session_state["board:page"] = number
-OUTLINE.drawn(idle, pace, last, bool(mirror.rows))
-
-if idle:
-    with st.container(horizontal=True, vertical_alignment="center", key="paused"):
-        st.info(
-            "Paused because nobody has used this page for a while; it shows the jobs as they were.",
-            icon=":material/pause_circle:",
-        )
-        st.button("Resume", type="primary", icon=":material/play_arrow:")
-st.fragment(board, run_every=None if idle else pace)(top)
-if last > 1:
-    pager(number, last)
+live = st.container()
+last = pages_of(matching(mirror, wanted, cause))
+st.session_state["board:wanted"] = wanted
+st.session_state["board:cause"] = cause
+st.session_state["board:page"] = foot(wanted, cause, last) if mirror.total else 1
+OUTLINE.drawn(*outline(mirror, wanted, cause, idle))
+with live:
+    if idle:
+        with st.container(horizontal=True, vertical_alignment="center", key="paused"):
+            st.info(
+                "Paused because nobody has used this page for a while; it shows the jobs as they were.",
+                icon=":material/pause_circle:",
+            )
+            st.button("Resume", type="primary", icon=":material/play_arrow:")
+    st.fragment(board, run_every=None if idle else pace)(top)
+board_asking.open_asked()

@@ -21,6 +21,7 @@ from dashboard import (
 )
 from tasks import catalog
 from tasks.errors import IngestboardError
+from tasks.ledger.control import COLLECTION_NAME
 from tasks.settings import Settings
 
 SNAPSHOTS, COMPARE, HELD, UPKEEP = "Snapshots", "Compare", "Held back", "Upkeep"
@@ -45,7 +46,9 @@ def search(name: str, version: str) -> None:
 def waiting(settings: Settings, published: list[str]) -> list[str]:
     """Collections whose very first snapshot a gate holds: nothing else shows that they are there."""
     known = connection.redis().feed.look().collections()
-    return [name for name in known if name not in published and catalog.held(settings, name)]
+    # A job that was not written by our doors may name no collection at all, and must not cost everybody the page.
+    fit = (name for name in known if name not in published and COLLECTION_NAME.fullmatch(name))
+    return [name for name in fit if catalog.held(settings, name)]
 
 
 def show(name: str, settings: Settings, now: datetime) -> None:
@@ -97,13 +100,13 @@ if not names:
 else:
     asked = st.query_params.get("name", "")
     if asked and asked not in names:
-        st.info(f"The collection {asked} has no published snapshot yet.".replace("`", "'"), icon=":material/info:")
+        st.info(markup.literal(f"The collection {asked} has no published snapshot yet."), icon=":material/info:")
     chosen = st.selectbox("Collection", names, key="name", bind="query-params") or names[0]
     asking.done(chosen, names)
     try:
         show(chosen, settings, now)
     except IngestboardError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(markup.literal(error), icon=":material/error:")
     if rows:
         st.subheader("All collections")
         st.html(shelf_markup.collections(rows, chosen, now))

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import streamlit as st
 from redis.exceptions import RedisError
 
-from dashboard import connection, estimates, folder_sync, format, outage, previews, recipe_form, who
+from dashboard import connection, estimates, folder_sync, format, markup, outage, previews, recipe_form, who
 from tasks import catalog
 from tasks.errors import CollectionNameRefused, IngestboardError
 from tasks.ledger.control import COLLECTION_NAME
@@ -57,7 +57,7 @@ def collection_field(settings: Settings, form: str) -> str:
     )
     name = name.strip()
     if name and not COLLECTION_NAME.fullmatch(name):
-        st.error(str(CollectionNameRefused(name=name)), icon=":material/error:")
+        st.error(markup.literal(CollectionNameRefused(name=name)), icon=":material/error:")
         return ""
     return name
 
@@ -87,6 +87,30 @@ def folder_field(settings: Settings, form: str) -> Path:
     return root / (below or "").strip().strip("/")
 
 
+def limits_fields(form: str) -> dict[str, float]:
+    """How long the job and each document may take, in seconds; 0 for no limit of its own."""
+    left, right = st.columns(2)
+    job_min = left.number_input(
+        "Minutes that the job may run",
+        min_value=0.0,
+        max_value=100_000.0,
+        value=0.0,
+        step=5.0,
+        key=f"job-limit-{form}",
+        help="0 for no limit. A job past its limit is stopped and fails; finished documents are kept for a retry.",
+    )
+    document_min = right.number_input(
+        "Minutes that a document may take",
+        min_value=0.0,
+        max_value=10_000.0,
+        value=0.0,
+        step=1.0,
+        key=f"document-limit-{form}",
+        help="0 for the limit of this installation. A document past its limit fails; the others go on.",
+    )
+    return {"time_limit_s": job_min * 60, "document_limit_s": document_min * 60}
+
+
 def opened(
     settings: Settings, folder: Path | None, files: list[tuple[str, BinaryIO]]
 ) -> Iterator[tuple[str, BinaryIO]]:
@@ -101,13 +125,13 @@ def done() -> None:
         return
     with st.container(border=True, horizontal=True, vertical_alignment="center", key="submitted"):
         st.markdown(":material/check_circle: **Submitted.**", width="content")
-        st.text(receipt.sentence, width="content")
+        st.text(markup.seen(receipt.sentence), width="content")
         st.page_link(
             "views/job.py", label="Watch the job", icon=":material/arrow_forward:", query_params={"job": receipt.job}
         )
 
 
-def submit(source: str, files: list[tuple[str, BinaryIO]], folder: Path | None, **common: str | Recipe) -> None:
+def submit(source: str, files: list[tuple[str, BinaryIO]], folder: Path | None, **common: str | float | Recipe) -> None:
     """Submit and start a new form. The token is renewed before anything is drawn: drawing may end this run."""
     ledger = connection.redis().ledger
     form = token()
@@ -117,7 +141,7 @@ def submit(source: str, files: list[tuple[str, BinaryIO]], folder: Path | None, 
         else:
             receipt = submit_files(ledger, files, token=form, **common)  # type: ignore[arg-type]
     except IngestboardError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(markup.literal(error), icon=":material/error:")
         return
     except RedisError:
         # The token makes it safe to try again, whether or not the answer was on its way.
@@ -166,6 +190,9 @@ with right:
 with st.expander("Recipe", icon=":material/tune:"):
     recipe = recipe_form.fields(form)
 
+with st.expander("Time limits", icon=":material/timer:"):
+    limits = limits_fields(form)
+
 chosen = bool(folder if source == SERVER else files)
 if files:
     previews.offer([name for name, _ in files], form, recipe, documents)
@@ -186,6 +213,7 @@ if wanted and recipe:
             priority=priority,
             recipe=recipe,
             sync=sync,
+            **limits,
         )
 if not ready:
     missing = [

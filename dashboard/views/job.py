@@ -8,10 +8,24 @@ from datetime import UTC, datetime
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import actions, connection, exports, format, job_markup, markup, outage
+from dashboard import (
+    actions,
+    bulk_outcome,
+    company,
+    connection,
+    exports,
+    format,
+    job_markup,
+    markup,
+    outage,
+    standstill,
+    tables,
+)
 from dashboard.detail import Detail
 from dashboard.pace import Outline, of
 from tasks.errors import JobNotFound
+from tasks.ledger import marks
+from tasks.ledger.marks import Mark
 from tasks.ledger.records import JobRow
 from tasks.ledger.states import Action, State
 
@@ -48,9 +62,11 @@ def job() -> None:
     row = detail.row
     st.html(
         job_markup.head(row, now)
+        + standstill.note(row)
         + job_markup.figures(row, now)
-        + (job_markup.stop_receipt(row.stop, row, now) if row.stop else "")
+        + job_markup.stop_receipt(detail.receipt, row, now)
         + exports.offer(connection.redis().settings.data, row)
+        + bulk_outcome.shown(connection.redis().ledger, row)
     )
     if row.documents_total or detail.stages or not row.final:
         st.html(section("Stages") + job_markup.timeline(detail.stages, row, now))
@@ -64,7 +80,21 @@ def outline(detail: Detail) -> tuple[object, ...]:
     """What the full run draws by: buttons, pace and pager depend on nothing else."""
     row = detail.row
     failed = bool(row.documents_failed)
-    return row.id, row.state, row.attempt, failed, pace_of(row), len(detail.documents)
+    return row.id, row.state, row.attempt, row.priority, failed, pace_of(row), len(detail.documents), mark_of(row)
+
+
+def mark_of(row: JobRow) -> Mark | None:
+    """What is wrong with the job at a glance, by what the mirror knows of workers and of its collection."""
+    redis = connection.redis()
+    mirror = redis.feed.look()
+    return marks.mark(
+        row,
+        datetime.now(UTC),
+        workers=mirror.workers,
+        grace_s=redis.settings.cancel_grace_s,
+        stalled_s=redis.settings.stalled_minutes * 60,
+        usual_s=mirror.usual.get(row.collection),
+    )
 
 
 def section(title: str) -> str:
@@ -76,7 +106,7 @@ def documents(detail: Detail, number: int) -> str:
     shown = detail.documents[start : start + DOCUMENTS_PAGE]
     if not shown:
         return '<div class="ib ib-soft">This job has no documents.</div>'
-    return job_markup.documents(shown, detail.row.state)
+    return job_markup.documents(shown, detail.row)
 
 
 def documents_page(count: int) -> int:
@@ -92,6 +122,11 @@ def back() -> DeltaGenerator:
     row = st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute")
     row.page_link("views/board.py", label="Board", icon=":material/arrow_back:")
     return row
+
+
+def asked_document(text: str) -> int | None:
+    """The number of a document of the address, from 0; None when it names none."""
+    return int(text) - 1 if text.isascii() and text.isdigit() and len(text) < 8 else None
 
 
 def nothing_here(title: str, advice: str) -> None:
@@ -114,14 +149,18 @@ def show(job_id: str) -> None:
         return
     asked = st.query_params.pop("ask", "")
     if asked in set(Action):
-        actions.ask(Action(asked))
+        actions.ask(Action(asked), asked_document(st.query_params.pop("document", "")))
     with back():
         actions.buttons(detail.row)
     st.session_state["job:documents"] = documents_page(len(detail.documents))
     drawn = outline(detail)
     OUTLINE.drawn(*drawn)
+    company.draw(live=pace_of(detail.row) is not None)
+    actions.remedy(detail.row, mark_of(detail.row))
     st.fragment(job, run_every=pace_of(detail.row))()
-    actions.open_question(detail.row)
+    if detail.documents:
+        tables.documents(job_id)
+    actions.open_question(detail.row, detail.documents)
 
 
 if wanted := st.query_params.get("job", "").strip():

@@ -2,40 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, WebSocket, sync_playwright
+from playwright.sync_api import Browser, Page, WebSocket
 
+from tests.browser.scratch_board import ScratchBoard
 from tests.programs import Up
-
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """Debian's Chromium, by its path: Playwright's own download is not needed."""
-    binary = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if binary is None:
-        if os.environ.get("CI"):
-            pytest.fail("no Chromium on this machine")
-        pytest.skip("no Chromium on this machine")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=binary, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +19,14 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     up.ready()
     yield up
     up.kill()
+
+
+@pytest.fixture(scope="module")
+def board(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScratchBoard]:
+    """A dashboard over a ledger with a job in every state, for one file of tests."""
+    scratch = ScratchBoard(redis_url, tmp_path_factory.mktemp("board"))
+    yield scratch
+    scratch.stop()
 
 
 class Frames:

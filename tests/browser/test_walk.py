@@ -130,10 +130,10 @@ def test_filters_live_in_the_url(page: Page, tmp_path: Path) -> None:
     page.goto("/?q=findable")
     expect(page.get_by_text("findable.txt").first).to_be_visible()
     page.get_by_role("button", name="Failed").click()
-    expect(page.get_by_text("No job matches these filters")).to_be_visible()
+    expect(page.get_by_text("No job matches this search")).to_be_visible()
     expect(page).to_have_url(re.compile("state=failed", re.IGNORECASE))
     page.reload()
-    expect(page.get_by_text("No job matches these filters")).to_be_visible()
+    expect(page.get_by_text("No job matches this search")).to_be_visible()
 
 
 def test_two_clicks_submit_once(page: Page, product: Up, tmp_path: Path) -> None:

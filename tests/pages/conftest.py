@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Button
 
 from dashboard import connection
 from tasks.ledger import Ledger
@@ -45,8 +46,8 @@ def open_page(board_ledger: Ledger) -> Open:
 
 
 def html_of(page: AppTest) -> str:
-    """All the HTML that the page shows of our own, styles left out."""
-    return "\n".join(one.value for one in page.html if not one.value.startswith("<style"))
+    """All the HTML that the page shows of our own, styles and our script left out."""
+    return "\n".join(one.value for one in page.html if not one.value.startswith(("<style", "<script>")))
 
 
 def words_of(page: AppTest) -> str:
@@ -54,7 +55,7 @@ def words_of(page: AppTest) -> str:
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", html_of(page))).split())
 
 
-def button(page: AppTest, label: str) -> object:
+def button(page: AppTest, label: str) -> Button:
     """The button with that label."""
     return next(one for one in page.button if one.label == label)
 

@@ -71,6 +71,15 @@ def test_files_are_submitted_with_the_person_and_the_recipe(open_page: Open, boa
     assert not submit_button(page), "the form is a new one"
 
 
+def test_time_limits_of_the_form_go_with_the_job(open_page: Open, board_ledger: Ledger) -> None:
+    page = filled(open_page("documents"))
+    for label, minutes in (("Minutes that the job may run", 30.0), ("Minutes that a document may take", 1.5)):
+        next(one for one in page.number_input if one.label == label).set_value(minutes).run()
+    click(page, "Submit")
+    [row], _ = monitor.page(board_ledger)
+    assert (row.time_limit_s, row.document_limit_s) == (1800.0, 90.0)
+
+
 def test_a_second_click_and_a_rerun_submit_nothing_more(open_page: Open, board_ledger: Ledger) -> None:
     page = filled(open_page("documents"))
     button = next(one for one in page.button if one.label == "Submit")

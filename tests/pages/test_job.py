@@ -7,7 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.pace import MOVING_S
 from tasks.kinds import EXPORT, export_path
-from tasks.ledger import Ledger, State, control, monitor, store
+from tasks.ledger import Ledger, State, control, keys, monitor, presence, store
 from tests.factories import claimed, submitted
 from tests.pages.conftest import Open, html_of, words_of
 from tests.pages.stub_worker import StubWorker
@@ -150,6 +150,110 @@ def test_a_force_stop_says_what_it_does(open_page: Open, board_ledger: Ledger) -
     assert "the work horse was killed" in words_of(page)
 
 
+def test_the_receipt_of_a_stop_tells_what_is_kept_and_what_a_retry_would_cost(
+    open_page: Open, board_ledger: Ledger
+) -> None:
+    job = submitted(board_ledger, 3)
+    worker = StubWorker(board_ledger, job)
+    worker.appear()
+    worker.start()
+    worker.finish()
+    worker.settle()
+    control.cancel(board_ledger, job, by="ana")
+    words = words_of(open_page("job", job=job))
+    assert "How between two parts" in words
+    assert "1 finished document is kept as an artifact; a retry does not embed it again." in words
+    assert "A retry finds 1 document ready and has 2 to do; how long that takes is not known yet." in words
+
+
+def test_one_failed_document_is_retried_from_beside_it(open_page: Open, board_ledger: Ledger) -> None:
+    job = submitted(board_ledger, 4)
+    worker = StubWorker(board_ledger, job)
+    worker.work_through(failing=[1, 3])
+    worker.publish()
+    html = html_of(open_page("job", job=job))
+    assert html.count('aria-label="Retry paper-') == 2
+    assert f'href="job?job={job}&amp;ask=retry&amp;document=4"' in html
+    page = open_page("job", job=job, ask="retry", document="4")
+    assert "paper-3.txt is done again" in page.text[0].value
+    assert monitor.job(board_ledger, job).state is State.PARTIAL, "following a link changes nothing"
+    click(page, "Retry the document")
+    states = [one.state.value for one in monitor.documents(board_ledger, job)]
+    assert states == ["completed", "failed", "completed", "queued"]
+    assert "Retry paper-" not in html_of(open_page("job", job=job)), "a job that waits is not retried"
+
+
+@pytest.mark.parametrize("document", ["0", "99", "-1", "x", "", "<b>"])
+def test_a_document_that_there_is_not_is_not_retried(open_page: Open, board_ledger: Ledger, document: str) -> None:
+    job = submitted(board_ledger, 2)
+    control.cancel(board_ledger, job, by="ana")
+    page = open_page("job", job=job, ask="retry", document=document)
+    assert "Retry the document" not in labels(page)
+
+
+def test_another_priority_moves_the_job(open_page: Open, board_ledger: Ledger) -> None:
+    job = submitted(board_ledger)
+    page = open_page("job", job=job)
+    page.selectbox(key=f"priority:{job}").set_value("high").run()
+    assert monitor.job(board_ledger, job).priority == "high"
+    assert "priority high" in page.toast[0].value
+    control.reprioritise(board_ledger, job, "low", by="bo")
+    page.run()
+    assert page.selectbox(key=f"priority:{job}").value == "low"
+
+
+def gone_quiet(ledger: Ledger, job: str, **fields: float) -> None:
+    """As if that many seconds had passed since then."""
+    now = ledger.now()
+    ledger.redis.hset(keys.job(job), mapping={name: now - seconds for name, seconds in fields.items()})
+
+
+def test_a_stalled_job_shows_its_remedy_and_is_stopped_by_it(open_page: Open, board_ledger: Ledger) -> None:
+    job = submitted(board_ledger)
+    worker = StubWorker(board_ledger, job)
+    worker.appear()
+    worker.start()
+    page = open_page("job", job=job)
+    assert "Force it to stop" not in labels(page)
+    gone_quiet(board_ledger, job, progressed_at=400)
+    page.run()
+    assert "Stalled." in page.markdown[0].value
+    click(page, "Force it to stop")
+    page.button(key="answer-yes").click().run()
+    row = monitor.job(board_ledger, job)
+    assert row.stop is not None
+    assert row.stop.forced
+
+
+def test_a_worker_that_does_not_respond_is_written_off_from_the_job(open_page: Open, board_ledger: Ledger) -> None:
+    job = submitted(board_ledger)
+    worker = StubWorker(board_ledger, job)
+    worker.appear()
+    worker.start()
+    control.cancel(board_ledger, job, by="ana")
+    gone_quiet(board_ledger, job, stop_asked_at=25)
+    page = open_page("job", job=job)
+    assert "does not respond" in page.text[0].value
+    click(page, "Write the worker off")
+    page.button(key="answer-yes").click().run()
+    assert monitor.job(board_ledger, job).state is State.CANCELED
+    assert "Its worker did not answer and was written off" in words_of(page)
+
+
+def test_a_job_past_its_limit_says_so(open_page: Open, board_ledger: Ledger) -> None:
+    job = submitted(board_ledger, time_limit_s=300.0, document_limit_s=5.0)
+    worker = StubWorker(board_ledger, job)
+    worker.appear()
+    worker.start()
+    gone_quiet(board_ledger, job, started_at=400)
+    assert worker.notice_cancel()
+    words = words_of(open_page("job", job=job))
+    assert "Failed" in words
+    assert "It ran longer than its time limit of 300 s" in words
+    assert "Its time limit of 5 min 00 s was over" in words
+    assert "Limit of a document 5 s" in words
+
+
 def test_a_job_is_deleted_only_after_the_question(open_page: Open, board_ledger: Ledger) -> None:
     job = submitted(board_ledger)
     control.cancel(board_ledger, job, by="ana")
@@ -242,3 +346,17 @@ def test_the_name_in_the_sidebar_goes_on_the_record(open_page: Open, board_ledge
     stop = monitor.job(board_ledger, job).stop
     assert stop is not None
     assert stop.asked_by == "Zoë"
+
+
+def test_a_waiting_job_says_why_it_does_not_run(open_page: Open, board_ledger: Ledger) -> None:
+    job = submitted(board_ledger)
+    assert "Why it does not run: No worker is alive" in words_of(open_page("job", job=job))
+
+
+def test_who_else_looks_at_a_job_is_said(open_page: Open, board_ledger: Ledger) -> None:
+    job = submitted(board_ledger)
+    assert "looking at this job" not in words_of(open_page("job", job=job)), "nobody but the viewer"
+    presence.look(board_ledger, job, "<b>ben")
+    page = open_page("job", job=job)
+    assert "<b>ben is looking at this job." in words_of(page)
+    assert "<b>ben" not in html_of(page)

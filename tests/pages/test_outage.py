@@ -14,7 +14,7 @@ from dashboard import connection
 from dashboard.outage import BACK_BY_ITSELF, RETRY_S, UNEXPECTED
 from tasks import settings as settings_of
 from tasks.errors import RedisUnreachable
-from tasks.ledger import Ledger
+from tasks.ledger import Ledger, keys
 from tasks.settings import Settings
 from tests.factories import submitted
 from tests.pages.conftest import APP, Open, words_of
@@ -47,7 +47,22 @@ def test_a_board_that_had_data_keeps_them_and_says_how_old_they_are(
     assert not page.warning
 
 
-@pytest.mark.parametrize("name", ["board", "job", "documents"])
+@pytest.mark.parametrize(("name", "shown"), [("workers", "No worker is alive"), ("queues", "another program")])
+def test_workers_and_queues_keep_what_they_showed_too(
+    open_page: Open, breakable: Ledger, server: fakeredis.FakeServer, name: str, shown: str
+) -> None:
+    breakable.redis.sadd(keys.RQ_QUEUES, keys.rq_queue("emails"))
+    page = open_page(name)
+    server.connected = False
+    page.run()
+    assert "You see it as it was" in page.warning[0].value
+    assert shown in words_of(page)
+    server.connected = True
+    page.run()
+    assert not page.warning
+
+
+@pytest.mark.parametrize("name", ["board", "job", "documents", "workers", "queues"])
 def test_a_page_without_redis_is_a_banner_that_looks_for_its_return(
     open_page: Open, breakable: Ledger, server: fakeredis.FakeServer, name: str, paces: list[float | None]
 ) -> None:

@@ -19,7 +19,7 @@ import redis
 
 from tasks import settings as settings_of
 from tasks.cli import main, show
-from tasks.ledger import Ledger, State, connect, monitor, store
+from tasks.ledger import Ledger, State, connect, fleet, keys, monitor, store
 from tests.factories import claimed, finish_documents, run_to_publish, submitted
 from tests.waiting import wait_until
 
@@ -294,7 +294,84 @@ def test_a_running_job_is_asked_to_stop(ask: Ask, ledger: Ledger) -> None:
     assert forced["stop"]["asked_by"] == "ana"
 
 
-@pytest.mark.parametrize("command", ["job", "cancel", "retry"])
+def test_a_stop_that_was_waited_for_is_confirmed(ask: Ask, ledger: Ledger) -> None:
+    job_id = submitted(ledger, 2)
+    told = ask("cancel", job_id, "--wait")
+    assert told.out.splitlines() == [
+        f"Job {job_id} was canceled before it started, 0.0 s after it was asked.",
+        "Nothing was published and no document was finished; the submitted files are kept.",
+        "A retry finds 0 documents ready and has 2 to do; how long that takes is not known yet.",
+    ]
+    other = submitted(ledger)
+    receipt = ask("cancel", other, "--wait", "--json").json["receipt"]
+    assert (receipt["how"], receipt["state"]) == ("before it started", "canceled")
+    assert receipt["stopped_at"] == receipt["asked_at"]
+
+
+def test_several_jobs_are_asked_in_one_command(ask: Ask, ledger: Ledger) -> None:
+    first, second = submitted(ledger), submitted(ledger)
+    told = ask("cancel", first, second, "nothing")
+    assert told.code == 1
+    assert len(told.out.splitlines()) == 2
+    assert told.err == "There is no job nothing; it may have been deleted or its time on the board has passed.\n"
+    told = ask("retry", first, second, "--json")
+    assert told.code == 0
+    assert [one["job"] for one in told.json["done"]] == [first, second]
+    assert ask("priority", first, second, "high").code == 0
+    assert {monitor.job(ledger, job_id).priority for job_id in (first, second)} == {"high"}
+    assert ask("cancel", first, second, "--wait").code == 0
+    assert ask("delete", first, second).code == 0
+    assert ask("jobs", "--json").json == []
+
+
+def test_one_document_is_retried_by_its_number(ask: Ask, ledger: Ledger) -> None:
+    job_id = submitted(ledger, 3)
+    claim = run_to_publish(ledger, job_id, failing=[1, 2])
+    assert claim is not None
+    store.close(ledger, job_id, claim.attempt, snapshot="000001")
+    files = ask("job", job_id, "--json").json["files"]
+    assert [(one["number"], one["state"]) for one in files] == [(1, "completed"), (2, "failed"), (3, "failed")]
+    assert ask("retry", job_id, "--document", "3").code == 0
+    assert [one["state"] for one in ask("job", job_id, "--json").json["files"]] == ["completed", "failed", "queued"]
+    assert ask("retry", job_id, job_id, "--document", "3").code == 2
+
+
+def test_a_priority_that_there_is_not_is_wrong_usage(ask: Ask, ledger: Ledger) -> None:
+    job_id = submitted(ledger)
+    assert ask("priority", job_id, "urgent").code == 2
+    assert ask("priority", "high").code == 2
+    assert ask("priority", job_id, "low").out.startswith(f"Job {job_id} has priority low now")
+
+
+def test_time_limits_are_submitted_and_shown(ask: Ask, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Words.")
+    job = ask("submit", tmp_path / "a.txt", "-c", "c", "--time-limit", "600", "--document-limit", "30", "--json").json
+    assert (job["time_limit_s"], job["document_limit_s"]) == (600.0, 30.0)
+    out = ask("job", job["id"]).out
+    assert "10 min" in out
+    assert "at most 30 s" in out
+
+
+def test_queues_workers_and_hosts_are_steered(ask: Ask, ledger: Ledger) -> None:
+    now = ledger.now()
+    ledger.redis.zadd(keys.WORKERS, {"w1": now})
+    ledger.redis.zadd(keys.POOLS, {"here-1": now})
+    ledger.redis.hset(keys.pool("here-1"), mapping={"host": "here", "size": 1})
+    assert ask("pause", "low", "--why", "The disk is full.").out.startswith("The queue low is paused")
+    assert ask("drain", "w1").code == 0
+    said = ask("workers").out
+    assert "drained" in said
+    assert "The queue low was paused by ana" in said
+    assert "The disk is full." in said
+    assert ask("resume", "low").code == ask("undrain", "w1").code == 0
+    assert ask("scale", "here", "3").code == 0
+    assert ask("scale", "here", "3", "--low", "1", "--high", "4").out.startswith("The pool on here goes to 3 workers")
+    assert ask("write-off", "w1").out.startswith("Worker w1 is written off")
+    assert "written off" in ask("workers").out
+    assert "the queue low is not paused" in sentence(ask("resume", "low"))
+
+
+@pytest.mark.parametrize("command", ["job", "cancel", "retry", "delete"])
 def test_a_job_that_is_not_there_is_told_in_a_sentence(ask: Ask, command: str) -> None:
     assert sentence(ask(command, "7f3")).startswith("There is no job 7f3;")
 
@@ -360,7 +437,7 @@ def test_what_nobody_foresaw_is_a_sentence_and_the_traceback_is_in_the_log(
     def break_down(*arguments: object, **others: object) -> None:
         raise ZeroDivisionError("deep inside")
 
-    monkeypatch.setattr(monitor, "workers", break_down)
+    monkeypatch.setattr(fleet, "workers", break_down)
     log = tmp_path / "data" / "logs" / "cli.log"
     assert sentence(ask("workers")) == f"Something went wrong (ZeroDivisionError); the details are in {log}."
     assert "deep inside" in log.read_text()
@@ -370,7 +447,7 @@ def test_a_redis_that_goes_away_meanwhile_is_a_sentence(ask: Ask, monkeypatch: p
     def go_away(*arguments: object, **others: object) -> None:
         raise redis.ConnectionError("Connection reset by peer")
 
-    monkeypatch.setattr(monitor, "workers", go_away)
+    monkeypatch.setattr(fleet, "workers", go_away)
     assert sentence(ask("workers")) == "Redis stopped answering; check that it runs, then ask again."
 
 
@@ -432,6 +509,17 @@ def test_doctor_fails_without_workers_and_says_what_to_do(ask: Ask) -> None:
 def test_doctor_finds_the_queue_that_nobody_takes_from(ask: Ask, ledger: Ledger) -> None:
     submitted(ledger, priority="low")
     assert "queue low          fails  1 wait and no worker takes from it." in ask("doctor").out
+
+
+def test_doctor_says_what_would_be_repaired_and_repairs_nothing(ask: Ask, ledger: Ledger) -> None:
+    job_id = submitted(ledger)
+    ledger.redis.hset(keys.COUNTS, "queued", 5)
+    ledger.redis.hset(keys.job(job_id), "running_shards", 2)
+    said = ask("doctor").out
+    assert "5 jobs are counted as queued and 1 are. The janitor would repair it." in said
+    assert f"Job {job_id} counts 2 shards at work, and 0 are. The janitor would repair it." in said
+    assert ledger.redis.hget(keys.COUNTS, "queued") == b"5"
+    assert ledger.redis.hget(keys.job(job_id), "running_shards") == b"2"
 
 
 def test_doctor_goes_on_without_redis(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,39 +1,39 @@
-"""The mirror of the board: shared, cheap, in order, and still there when Redis is not."""
+"""The feed: one tick for all, nobody waits for it, and the mirror is still there when Redis is not."""
 
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Container
 
+import fakeredis
 import pytest
 from redis.exceptions import ConnectionError as RedisAway
 
-from dashboard.feed import Feed, Filter
-from tasks.ledger.records import Changes, Figures, JobRow, job_row
+from dashboard.feed import BEAT_S, TICK_S, Feed
+from dashboard.query import Query
+from tasks.ledger import Ledger, control, keys
+from tasks.ledger.changes import Reader
+from tasks.ledger.news import Cursor, News, Walk
 from tasks.ledger.states import State
-
-START = datetime(2026, 11, 20, tzinfo=UTC)
-
-
-def row(number: int, state: State = State.COMPLETED, **changes: object) -> JobRow:
-    made = replace(job_row(f"j{number}", {}), state=state, error="", created_at=START + timedelta(seconds=number))
-    return replace(made, **changes)  # type: ignore[arg-type]
+from tasks.settings import Settings
+from tests.factories import claimed, submitted
+from tests.waiting import wait_until
 
 
-class Source:
-    """A ledger of which the test says what changed next."""
+class Noting(Reader):
+    """A reader that notes what it was asked."""
 
-    def __init__(self, *answers: Changes | Exception) -> None:
-        self.answers = list(answers)
-        self.asked: list[int] = []
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__(ledger)
+        self.asked: list[str] = []
 
-    def __call__(self, since: int) -> Changes:
-        self.asked.append(since)
-        answer = self.answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+    def start(self, cursor: Cursor, count: int) -> tuple[News, Walk | None]:
+        self.asked.append("start")
+        return super().start(cursor, count)
+
+    def tick(self, cursor: Cursor, known: Container[str], count: int | None, *, beat: bool) -> News:
+        self.asked.append("beat" if beat else "tick")
+        return super().tick(cursor, known, count, beat=beat)
 
 
 class Clock:
@@ -43,56 +43,144 @@ class Clock:
         return self.now
 
 
-def test_many_viewers_cost_one_tick() -> None:
-    source, clock = Source(Changes(3, (row(1),)), Changes(3)), Clock()
-    feed = Feed(source, clock=clock)
+def titles(feed: Feed) -> list[str]:
+    return [one.title for one in feed.look().page(Query()).rows]
+
+
+def test_many_viewers_cost_one_tick(fake_ledger: Ledger) -> None:
+    reader, clock = Noting(fake_ledger), Clock()
+    feed = Feed(reader, clock=clock)
     assert {id(feed.look()) for _ in range(100)} == {id(feed.look())}
-    assert source.asked == [0]
-    clock.now = 0.5
+    assert reader.asked == ["start"]
+    clock.now = TICK_S
+    for _ in range(100):
+        feed.look()
+    assert reader.asked == ["start", "tick"]
+
+
+def test_what_changes_rarely_is_asked_for_every_five_seconds_or_when_something_failed(fake_ledger: Ledger) -> None:
+    job = submitted(fake_ledger)
+    fake_ledger.redis.zadd(keys.WORKERS, {"w1": fake_ledger.now()})
+    reader, clock = Noting(fake_ledger), Clock()
+    feed = Feed(reader, clock=clock)
     feed.look()
-    assert source.asked == [0, 3]
-
-
-def test_changes_are_mirrored_newest_first() -> None:
-    source = Source(Changes(2, (row(2), row(1))), Changes(5, (row(3), row(1, State.FAILED)), removed=("j2",)))
-    feed = Feed(source, tick_s=0)
-    assert [one.id for one in feed.look().rows] == ["j2", "j1"]
-    assert [(one.id, one.state) for one in feed.look().rows] == [("j3", State.COMPLETED), ("j1", State.FAILED)]
-
-
-def test_a_ledger_that_began_anew_is_read_anew() -> None:
-    source = Source(Changes(9, (row(1),)), Changes(2, reset=True), Changes(2, (row(7),)))
-    feed = Feed(source, tick_s=0)
+    for _ in range(11):
+        clock.now += TICK_S
+        feed.look()
+    assert reader.asked == ["start", *["tick"] * 9, "beat", "tick"]
+    assert clock.now > BEAT_S
+    claimed(fake_ledger, job)
+    fake_ledger.redis.hset(keys.job(job), "documents_failed", 1)
+    clock.now += TICK_S
     feed.look()
-    assert [one.id for one in feed.look().rows] == ["j7"]
-    assert source.asked == [0, 9, 0]
-
-
-def test_without_redis_the_last_data_stay_and_say_that_they_are_old() -> None:
-    source = Source(Changes(1, (row(1),)), RedisAway("gone"), Changes(2, (row(2),)))
-    feed = Feed(source, tick_s=0)
+    clock.now += TICK_S
     feed.look()
+    assert reader.asked[-2:] == ["tick", "beat"]
+
+
+def test_a_worker_that_nobody_knows_is_asked_after_with_the_next_tick(fake_ledger: Ledger) -> None:
+    job = submitted(fake_ledger)
+    reader, clock = Noting(fake_ledger), Clock()
+    feed = Feed(reader, clock=clock)
+    assert feed.look().workers == frozenset()
+    fake_ledger.redis.zadd(keys.WORKERS, {"w1": fake_ledger.now()})
+    claimed(fake_ledger, job)
+    for _ in range(3):
+        clock.now += TICK_S
+        feed.look()
+    assert reader.asked == ["start", "tick", "beat", "tick"]
+    assert feed.look().workers == {"w1"}
+
+
+def test_who_acts_here_sees_it_with_the_next_look(fake_ledger: Ledger) -> None:
+    clock = Clock()
+    feed = Feed(Reader(fake_ledger), clock=clock)
+    feed.look()
+    fake_ledger.redis.hset(keys.PAUSED, "high", '{"by": "dora", "at": 1763640000, "why": "upgrade"}')
+    assert feed.look().paused == {}
+    feed.hurry()
+    assert feed.look().paused["high"].by == "dora"
+
+
+def test_what_ended_since_the_last_beat_is_counted(fake_ledger: Ledger) -> None:
+    job = submitted(fake_ledger)
+    claimed(fake_ledger, job)
+    clock = Clock()
+    feed = Feed(Reader(fake_ledger), clock=clock)
+    assert feed.look().figures.done_today == 0
+    revision = fake_ledger.redis.incr(keys.REVISION)
+    fake_ledger.redis.hset(keys.job(job), mapping={"state": "completed", "revision": revision})
+    fake_ledger.redis.zadd(keys.CHANGES, {job: revision})
+    clock.now = TICK_S
+    assert feed.look().figures.done_today == 1
+
+
+def test_changes_are_mirrored_newest_first(fake_ledger: Ledger) -> None:
+    feed = Feed(Reader(fake_ledger), tick_s=0)
+    first = submitted(fake_ledger, title="one")
+    submitted(fake_ledger, title="two")
+    assert titles(feed) == ["two", "one"]
+    control.cancel(fake_ledger, first, by="bo")
+    submitted(fake_ledger, title="three")
+    assert titles(feed) == ["three", "two", "one"]
+    assert feed.look().page(Query()).rows[2].state is State.CANCELED
+    control.delete(fake_ledger, first, by="bo")
+    assert titles(feed) == ["three", "two"]
+
+
+def test_without_redis_the_last_data_stay_and_say_that_they_are_old(settings: Settings) -> None:
+    server = fakeredis.FakeServer()
+    ledger = Ledger(fakeredis.FakeRedis(server=server), settings)
+    submitted(ledger, title="one")
+    feed = Feed(Reader(ledger), tick_s=0)
+    feed.look()
+    server.connected = False
     stale = feed.look()
-    assert (stale.down, len(stale.rows)) == ("gone", 1)
-    back = feed.look()
-    assert (back.down, len(back.rows)) == ("", 2)
+    assert stale.down
+    assert titles(feed) == ["one"]
+    server.connected = True
+    submitted(ledger, title="two")
+    assert titles(feed) == ["two", "one"]
+    assert feed.look().down == ""
+    assert feed.look().age_s < 10
 
 
-def test_without_redis_and_without_data_the_error_is_the_answer() -> None:
+def test_without_redis_and_without_data_the_error_is_the_answer(settings: Settings) -> None:
+    server = fakeredis.FakeServer()
+    server.connected = False
     with pytest.raises(RedisAway):
-        Feed(Source(RedisAway("gone"))).look()
+        Feed(Reader(Ledger(fakeredis.FakeRedis(server=server), settings))).look()
 
 
-def test_nobody_waits_for_the_one_who_ticks() -> None:
+def test_a_walk_that_redis_interrupts_goes_on_when_it_is_back(settings: Settings) -> None:
+    server = fakeredis.FakeServer()
+    ledger = Ledger(fakeredis.FakeRedis(server=server), settings)
+    for _ in range(20):
+        submitted(ledger)
+    feed = Feed(Reader(ledger), tick_s=0, first=5, portion=5, background=False)
+    assert not feed.look().complete
+    server.connected = False
+    assert feed.look().down
+    with pytest.raises(RedisAway):
+        feed.advance()
+    assert feed.mirror.loaded == 5
+    server.connected = True
+    feed.look()
+    while not feed.mirror.complete:
+        feed.advance()
+    assert feed.mirror.loaded == 20
+
+
+def test_nobody_waits_for_the_one_who_ticks(fake_ledger: Ledger) -> None:
     inside, leave = threading.Event(), threading.Event()
 
-    def slow(since: int) -> Changes:
-        if since:
+    class Slow(Reader):
+        def tick(self, cursor: Cursor, known: Container[str], count: int | None, *, beat: bool) -> News:
             inside.set()
             assert leave.wait(10)
-        return Changes(1, (row(1),))
+            return super().tick(cursor, known, count, beat=beat)
 
-    feed = Feed(slow, tick_s=0)
+    feed = Feed(Slow(fake_ledger), tick_s=0)
     first = feed.look()
     ticking = threading.Thread(target=feed.look)
     ticking.start()
@@ -100,49 +188,28 @@ def test_nobody_waits_for_the_one_who_ticks() -> None:
     assert feed.look() is first
     leave.set()
     ticking.join(10)
+    wait_until(lambda: feed.mirror is not first, what="the tick's mirror")
 
 
 @pytest.mark.parametrize(
-    ("wanted", "found"),
-    [
-        (Filter(), ["j3", "j2", "j1"]),
-        (Filter(states=(State.FAILED, State.RUNNING)), ["j3", "j1"]),
-        (Filter(collection="c2"), ["j2"]),
-        (Filter(owner="ben"), ["j3"]),
-        (Filter(text="ÜBER"), ["j2"]),
-        (Filter(text="j1"), ["j1"]),
-        (Filter(text="encrypted", states=(State.FAILED,)), ["j1"]),
-        (Filter(text="encrypted", owner="ben"), []),
-    ],
+    ("states", "workers", "moving"),
+    [(["running"], 0, True), (["queued"], 1, True), (["queued"], 0, False), (["canceled"], 4, False)],
 )
-def test_a_filter_is_answered_from_memory(wanted: Filter, found: list[str]) -> None:
-    rows = (
-        row(1, State.FAILED, error="It is encrypted."),
-        row(2, title="Etwas über Recht", collection="c2"),
-        row(3, State.RUNNING, owner="ben"),
-    )
-    mirror = Feed(Source(Changes(1, rows))).look()
-    assert [one.id for one in mirror.matching(wanted)] == found
+def test_the_board_moves_while_work_does_or_soon_will(
+    fake_ledger: Ledger, states: list[str], workers: int, moving: bool
+) -> None:
+    job = submitted(fake_ledger)
+    if "running" in states:
+        claimed(fake_ledger, job)
+    if "canceled" in states:
+        control.cancel(fake_ledger, job, by="bo")
+    for number in range(workers):
+        fake_ledger.redis.zadd(keys.WORKERS, {f"w{number}": fake_ledger.now()})
+    assert Feed(Reader(fake_ledger), tick_s=0).look().moving is moving
 
 
-@pytest.mark.parametrize(
-    ("state", "workers", "moving"),
-    [
-        (State.RUNNING, 0, True),
-        (State.CANCELING, 0, True),
-        (State.RETRYING, 0, True),
-        (State.QUEUED, 1, True),
-        (State.QUEUED, 0, False),
-        (State.COMPLETED, 4, False),
-    ],
-)
-def test_the_board_moves_while_work_does_or_soon_will(state: State, workers: int, moving: bool) -> None:
-    changes = Changes(1, (row(1, state),), figures=Figures(workers_alive=workers))
-    assert Feed(Source(changes)).look().moving is moving
-
-
-def test_html_is_built_once_for_all_who_ask_for_the_same() -> None:
-    feed = Feed(Source())
+def test_html_is_built_once_for_all_who_ask_for_the_same(fake_ledger: Ledger) -> None:
+    feed = Feed(Reader(fake_ledger))
     built: list[int] = []
 
     def build(number: int) -> str:

@@ -35,6 +35,7 @@ ENDS_IN_A_SENTENCE: dict[str, tuple[str, Callable[[], bytes | str]]] = {
     "a picture of 40,000 megapixels": ("a.png", lambda: hostile.vast_png(200_000, 200_000)),
     "a picture with less in it than it claims": ("a.png", lambda: hostile.vast_png(3_000, 3_000)),
     "JSON a million deep": ("a.json", lambda: hostile.deep_json(1_000_000)),
+    "an old Office file that ends with its first bytes": ("a.doc", lambda: b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"),
     "a program in the name of a PDF": ("a.pdf", lambda: b"MZ" + bytes(2_000)),
     "a program in the name of a text": ("a.txt", lambda: b"\x7fELF" + bytes(range(256)) * 20),
 }

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
 from dashboard import board_markup, job_markup, markup
-from tasks.ledger.records import DocumentRow, EventRow, JobRow, StopReceipt, job_row
+from tasks.ledger.records import DocumentRow, EventRow, JobRow, Receipt, StopReceipt, job_row
 from tasks.ledger.states import DocumentState, State
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
@@ -50,26 +52,30 @@ def nasty_row(text: str, state: State) -> JobRow:
     return replace(made, **dict.fromkeys(names, text))  # type: ignore[arg-type]
 
 
-@given(NASTY, some.sampled_from(State))
-def test_nothing_from_outside_ever_becomes_markup(text: str, state: State) -> None:
+@given(NASTY, some.sampled_from(State), some.sampled_from([0.0, 60.0]))
+def test_nothing_from_outside_ever_becomes_markup(text: str, state: State, limit: float) -> None:
     row = nasty_row(text, state)
     document = DocumentRow(0, text, 1, DocumentState.FAILED, text, 0, False, text, text, 1, 1)
     stop = StopReceipt(NOW, text, False, NOW, text, 1.0)
+    receipt = Receipt(text, text, state, text, NOW, NOW, text, text, text)
     html = "".join(
         (
             board_markup.jobs([row], NOW),
             job_markup.head(row, NOW),
             job_markup.figures(row, NOW),
             job_markup.facts(row, NOW),
-            job_markup.documents([document], state),
+            job_markup.documents([document], row),
             job_markup.events([EventRow(NOW, text)], NOW),
-            job_markup.stop_receipt(stop, row, NOW),
+            job_markup.stop_receipt(receipt, replace(row, stop=stop, time_limit_s=limit), NOW),
         )
     )
     found = read(html)
     assert found.tags <= OURS
     assert not any(name.startswith("on") for name in found.attributes)
     assert all(link.startswith(("job?job=", "collections?name=")) for link in found.links)
+
+
+UNSEEN = re.compile("[^\t\n\r -~\u00a0-\u2029\u202f-\u2065\u206a-\ud7ff\ue000-\U0010ffff]")
 
 
 @given(NASTY, NASTY)
@@ -79,7 +85,7 @@ def test_marking_the_words_of_a_query_changes_no_text(text: str, query: str) -> 
     reader.handle_data = pieces.append  # type: ignore[method-assign, assignment]
     reader.feed(markup.marked(text, query))
     reader.close()
-    assert "".join(pieces) == text.replace("\r\n", "\n").replace("\r", "\n") or "\r" in text or "\0" in text
+    assert "".join(pieces) == UNSEEN.sub("\N{REPLACEMENT CHARACTER}", text)
     assert reader.tags <= {"mark"}
 
 
@@ -89,3 +95,42 @@ def test_the_words_of_a_query_are_marked_whatever_their_case() -> None:
 
 def test_an_exact_time_stands_behind_every_relative_one() -> None:
     assert 'title="2026-11-20 00:00:00 UTC"' in markup.when(NOW, NOW)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\x00b\x1bc", "a\ufffdb\ufffdc"),
+        ("fdp.\u202eexe.", "fdp.\ufffdexe."),
+        ("half \ud800 a pair", "half \ufffd a pair"),
+        (
+            "\u05e9\u05dc\u05d5\u05dd\u200f, \u200eline\r\nline\ttab",
+            "\u05e9\u05dc\u05d5\u05dd\u200f, \u200eline\r\nline\ttab",
+        ),
+    ],
+)
+def test_what_is_not_seen_is_shown_as_a_mark_and_writing_from_the_right_is_left(text: str, shown: str) -> None:
+    assert markup.seen(text) == shown
+    assert markup.safe(text) == shown
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Job 7f3 is running; only a failed, partial or canceled job can be retried.",
+        "The search did not answer within 20 seconds; search again.",
+        "Nothing (0 of 3) was changed: try 10:30, or 50 percent.",
+    ],
+)
+def test_an_ordinary_sentence_is_the_same_as_markdown(sentence: str) -> None:
+    assert markup.literal(sentence) == sentence.replace("10:30", "10\\:30")
+
+
+def test_what_markdown_would_take_for_more_is_escaped_or_kept_apart() -> None:
+    shown = markup.literal(
+        "# ![x](http://e.example/y) **b** :red[z] $a$ `c` <b> &lt; a@e.example www.e.example\n\n- one"
+    )
+    assert shown == (
+        "\\# \\!\\[x\\](http\\://\u2060e.example/y) \\*\\*b\\*\\* \\:red\\[z\\] \\$a\\$ \\`c\\` \\<b\\> \\&lt; "
+        "a\\@\u2060e.example www\u2060.e.example - one"
+    )

@@ -46,13 +46,30 @@ def test_folders_are_a_list_of_paths(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         ("redis://:hunter2@db:6379/1", "redis://:***@db:6379/1"),
         ("rediss://ana:hunter2@db/1", "rediss://ana:***@db/1"),
         ("unix:///run/redis.sock", "unix:///run/redis.sock"),
+        ("rediss://ana:hunter2@db/1?ssl_password=hunter3", "rediss://ana:***@db/1?ssl_password=***"),
+        ("redis://ana:hunt/er2@db:6379/1", "redis://***@db:6379/1"),
+        ("redis://ana:hunt#er2@db:6379/1", "redis://***@db:6379/1"),
+        ("redis://:hunter2@[::1", "redis://***"),
     ],
 )
 def test_a_redis_url_is_shown_without_its_password(url: str, shown: str) -> None:
     assert masked(url) == shown
 
 
-@pytest.mark.parametrize("url", ["redis://ana:hunter2@127.0.0.1:1/0", "unix:///nowhere/redis.sock", "http://x"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://ana:hunter2@127.0.0.1:1/0",
+        "unix:///nowhere/redis.sock",
+        "http://x",
+        "redis://127.0.0.1/0?decode_responses=yes",
+        "redis://127.0.0.1/0?ssl_ca_certs=/etc/hosts",
+        "rediss://127.0.0.1/0?ssl_ca_certs=/nowhere/ca.pem",
+        "rediss://127.0.0.1/0?ssl_cert_reqs=perhaps",
+        "redis://ana:hunter2/x@127.0.0.1/0",
+        "redis://ana:hunter2#x@127.0.0.1/0",
+    ],
+)
 def test_a_wrong_redis_url_is_one_sentence_without_its_password(url: str) -> None:
     with pytest.raises(RedisUnreachable, match="check REDIS_URL") as refused:
         connect(settings_of.read(redis_url=url))

@@ -1,0 +1,235 @@
+"""The board at one moment, as every viewer of this process sees it: pages, counts, failures and concerns from memory.
+
+A Mirror is immutable; the jobs behind it are shared by all of them and move on with each tick. What was made of
+them is kept until they change, so that a page costs once what many viewers look at.
+
+Room: about 750 bytes a job, and 130 bytes for each job in each order that somebody looks at, a million of those at
+most. 100,000 jobs are about 90 MB; the setting `board_jobs` bounds them.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from dashboard.failing import Failing
+from dashboard.matching import NEWEST, Matcher, Sort
+from dashboard.query import Query, word_of
+from dashboard.rows import Rows
+from dashboard.selection import Selection
+from tasks.ledger import marks, packed
+from tasks.ledger.failures import SLOT_S, Acknowledged, FailureGroup
+from tasks.ledger.marks import Mark
+from tasks.ledger.records import Figures, JobRow, Paused
+from tasks.ledger.states import State
+
+PAGE_SIZE = 50
+BOARD_JOBS = 200_000
+PLACES = 1_000_000  # jobs in all selections together, 130 bytes each
+SELECTIONS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of what matches. `first` is the place of its first row, from 1; 0 when there is none."""
+
+    rows: tuple[JobRow, ...]
+    total: int
+    first: int
+    number: int
+    last: int  # number of the last page
+
+
+@dataclass(frozen=True, slots=True)
+class Concern:
+    """A live job that needs somebody's eye, and why."""
+
+    row: JobRow
+    mark: Mark
+
+
+class Memory:
+    """The jobs, their failures, and the selections that somebody looked at lately."""
+
+    def __init__(self, most: int = BOARD_JOBS) -> None:
+        self.rows = Rows(most)
+        self.failing = Failing()
+        self.memo: dict[object, tuple[object, object]] = {}
+        self._selections: OrderedDict[tuple[Query, Sort], Selection] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def selection(self, query: Query, sort: Sort) -> Selection:
+        """The selection for a query in an order; those that were not looked at for longest make room."""
+        with self._lock:
+            found = self._selections.get((query, sort))
+            if found is None:
+                found = self._selections[query, sort] = Selection(self.rows, Matcher(query, self.failing.names), sort)
+            self._selections.move_to_end((query, sort))
+            places = sum(map(len, self._selections.values()))
+            while len(self._selections) > SELECTIONS or (places > PLACES and len(self._selections) > 1):
+                _, dropped = self._selections.popitem(last=False)
+                places -= len(dropped)
+            return found
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """What the ledger said last. `read_at` is monotonic seconds of its last good answer."""
+
+    revision: int = 0
+    total: int = 0  # jobs that there are
+    loaded: int = 0  # of them in memory: the newest
+    complete: bool = True  # False while older jobs are still being read
+    most: int = BOARD_JOBS  # jobs kept in memory at most
+    figures: Figures = field(default_factory=Figures)
+    workers: frozenset[str] = frozenset()  # names of those alive
+    paused: Mapping[str, Paused] = field(default_factory=dict)  # our queue -> by whom and since when
+    usual: Mapping[str, float] = field(default_factory=dict)  # collection -> seconds that 95 % of its runs stay under
+    acknowledged: Mapping[str, Acknowledged] = field(default_factory=dict)
+    moving: bool = False  # work goes on, or waits with a worker there to take it
+    read_at: float = 0.0
+    offset_s: float = 0.0  # the server's clock less ours
+    down: str = ""  # why the ledger does not answer, "" while it does
+    grace_s: float = 10.0  # a stop takes that long before it is forced
+    stalled_s: float = 600.0  # without progress for that long a job counts as stalled
+    memory: Memory = field(default_factory=Memory, repr=False)
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the ledger last answered."""
+        return max(0.0, time.monotonic() - self.read_at)
+
+    @property
+    def capped(self) -> bool:
+        """Whether there are more jobs than are kept in memory: then only the newest can be searched."""
+        return self.complete and self.total > self.loaded and self.loaded >= self.most * 9 // 10
+
+    def now(self) -> float:
+        """The ledger's clock, epoch seconds."""
+        return time.time() + self.offset_s
+
+    def page(self, query: Query, sort: Sort = NEWEST, number: int = 1, size: int = PAGE_SIZE) -> Page:
+        """A page of what matches; a number past the end gives the last page."""
+        if query.values("mark") or query.values("mark", negated=True):
+            ids = self.ids(query, sort)
+            number, last = _held(number, len(ids), size)
+            rows = [row for job_id in ids[(number - 1) * size : number * size] if (row := self.get(job_id))]
+            return Page(tuple(rows), len(ids), min(len(ids), (number - 1) * size + 1), number, last)
+        selection = self.memory.selection(query, sort)
+        with selection.lock:
+            selection.catch_up(self.now())
+            found = selection.memo.get((number, size))
+            if found is None:
+                total = len(selection)
+                held, last = _held(number, total, size)
+                shown = selection.rows((held - 1) * size, size)
+                rows = [packed.unpack(row) for row in shown]
+                found = Page(tuple(rows), total, min(total, (held - 1) * size + 1), held, last)
+                selection.memo[number, size] = found
+            assert isinstance(found, Page)
+            return found
+
+    def ids(self, query: Query, sort: Sort = NEWEST) -> tuple[str, ...]:
+        """Everything that matches, in order: what a bulk action acts on."""
+        plain, wanted, unwanted = _marks(query)
+        marked = self._marked() if wanted or unwanted else {}
+        selection = self.memory.selection(plain, sort)
+        with selection.lock:
+            selection.catch_up(self.now())
+            found = selection.memo.get("ids")
+            if found is None:
+                found = selection.memo["ids"] = tuple(selection.ids(0))
+        return (
+            tuple(
+                job_id
+                for job_id in found
+                if (not wanted or marked.get(job_id) in wanted) and (not unwanted or marked.get(job_id) not in unwanted)
+            )
+            if marked or wanted
+            else found
+        )
+
+    def counts(self, query: Query) -> dict[State, int]:
+        """How many of what matches are in each state."""
+        if query.values("mark") or query.values("mark", negated=True):
+            counted = dict.fromkeys(State, 0)
+            for job_id in self.ids(query):
+                row = self.memory.rows.by_id.get(job_id)
+                if row is not None:
+                    counted[State(row[packed.STATE])] += 1
+            return counted
+        selection = self.memory.selection(query, NEWEST)
+        with selection.lock:
+            selection.catch_up(self.now())
+            return {state: selection.states.get(state.value, 0) for state in State}
+
+    def get(self, job_id: str) -> JobRow | None:
+        """One job, if it is in memory."""
+        row = self.memory.rows.by_id.get(job_id)
+        return packed.unpack(row) if row is not None else None
+
+    def collections(self) -> list[str]:
+        return self.memory.rows.named(self.memory.rows.collections)
+
+    def owners(self) -> list[str]:
+        return self.memory.rows.named(self.memory.rows.owners)
+
+    def kinds(self) -> list[str]:
+        return self.memory.rows.named(self.memory.rows.kinds)
+
+    def groups(self, query: Query | None = None) -> list[FailureGroup]:
+        """The failures that stand, grouped by cause, the latest first; with a query, those of the jobs it means."""
+        memory, now = self.memory, self.now()
+        asked = query if query is not None and not query.empty else None
+        told = (memory.failing.turn, memory.rows.turn if asked else 0, int(now // SLOT_S), self.acknowledged)
+        key = ("groups", asked)
+        found = memory.memo.get(key)
+        if found is None or found[0] != told:
+            among = set(self.ids(asked)) if asked else None
+            made = memory.failing.groups(memory.rows.by_id, self.acknowledged, now, among)
+            if len(memory.memo) > SELECTIONS:
+                memory.memo.clear()
+            found = memory.memo[key] = (told, made)
+        assert isinstance(found[1], list)
+        return found[1]
+
+    def concerns(self, now: datetime | None = None) -> list[Concern]:
+        """Live jobs that are lost, stalled, do not respond or take longer than usual: worst first."""
+        at = now or datetime.fromtimestamp(self.now(), UTC)
+        worst = {mark: place for place, mark in enumerate(Mark)}
+        found = []
+        for job_id in self.memory.rows.moving_ids():
+            row = self.get(job_id)
+            if row is None:
+                continue
+            mark = marks.mark(
+                row,
+                at,
+                workers=self.workers,
+                grace_s=self.grace_s,
+                stalled_s=self.stalled_s,
+                usual_s=self.usual.get(row.collection),
+            )
+            if mark is not None:
+                found.append(Concern(row, mark))
+        return sorted(found, key=lambda one: (worst[one.mark], one.row.started_at or at, one.row.id))
+
+    def _marked(self) -> dict[str, str]:
+        """Job -> the name of its mark, as queries write it."""
+        return {one.row.id: word_of(one.mark) for one in self.concerns()}
+
+
+def _held(number: int, total: int, size: int) -> tuple[int, int]:
+    """A page number held to those there are, and the last of them."""
+    last = max(1, -(-total // size))
+    return min(max(1, number), last), last
+
+
+def _marks(query: Query) -> tuple[Query, frozenset[str], frozenset[str]]:
+    """The query without its marks, and the marks that it wants and does not want."""
+    wanted, unwanted = frozenset(query.values("mark")), frozenset(query.values("mark", negated=True))
+    return (query.without("mark") if wanted or unwanted else query), wanted, unwanted

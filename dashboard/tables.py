@@ -1,0 +1,116 @@
+"""The tables of the pages as files: what each column is called and holds.
+
+A file is made when it is asked for, outside of any page's run, and from what is so by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from dashboard import connection, csv_export
+from dashboard.matching import Sort
+from dashboard.query import Query
+from tasks.ledger import fleet, foreign, monitor
+from tasks.ledger.failures import FailureGroup
+from tasks.ledger.foreign_rows import Queues
+from tasks.ledger.records import DocumentRow, JobRow, WorkerRow
+
+Lines = Iterable[Sequence[object]]
+
+JOBS = (
+    "job", "state", "title", "collection", "owner", "kind", "priority", "percent", "documents", "done", "failed",
+    "cached", "chunks", "attempt", "worker", "created", "started", "ended", "error", "snapshot",
+)  # fmt: skip
+FAILURES = ("cause", "stage", "file type", "jobs", "documents", "first", "last", "acknowledged by", "note")
+WORKERS = (
+    "worker", "host", "state", "job", "document", "stage", "heartbeat age s", "done", "failed", "cpu percent",
+    "memory bytes", "documents a minute", "drained", "written off",
+)  # fmt: skip
+QUEUES = (
+    "queue", "ours", "depth", "oldest wait s", "started", "failed", "finished", "deferred", "scheduled", "canceled",
+    "consumers", "paused by",
+)  # fmt: skip
+DOCUMENTS = ("document", "name", "state", "bytes", "chunks", "cached", "seconds", "tries", "error")
+
+
+def jobs(query: Query, sort: Sort) -> None:
+    """Every job that the search means, in its order."""
+
+    def lines() -> Lines:
+        mirror = connection.shared().feed.look()
+        return map(_job, mirror.page(query, sort, 1, csv_export.ROWS_MOST).rows)
+
+    csv_export.button("jobs", JOBS, lines, key="csv-jobs", label="CSV of what matches")
+
+
+def failures(query: Query) -> None:
+    """The causes that the failures of a search have."""
+
+    def lines() -> Lines:
+        return map(_failure, connection.shared().feed.look().groups(query))
+
+    csv_export.button("failures", FAILURES, lines, key="csv-failures")
+
+
+def workers(names: Sequence[str], within_s: float) -> None:
+    """These processes, as far as they reported within that time."""
+    chosen = frozenset(names)
+
+    def lines() -> Lines:
+        rows = fleet.workers(connection.shared().ledger, within_s=within_s)
+        return (_worker(row) for row in rows if row.name in chosen)
+
+    csv_export.button("workers", WORKERS, lines, key="csv-workers")
+
+
+def queues() -> None:
+    """All queues of this Redis."""
+    csv_export.button("queues", QUEUES, lambda: _queues(foreign.overview(connection.shared().ledger)), key="csv-queues")
+
+
+def documents(job_id: str) -> None:
+    """The documents of one job."""
+
+    def lines() -> Lines:
+        return map(_document, monitor.documents(connection.shared().ledger, job_id))
+
+    csv_export.button(f"documents-{job_id}", DOCUMENTS, lines, key="csv-documents")
+
+
+def _job(row: JobRow) -> Sequence[object]:
+    return (
+        row.id, row.state.value, row.title, row.collection, row.owner, row.kind, row.priority, row.percent,
+        row.documents_total, row.documents_done, row.documents_failed, row.documents_cached, row.chunks, row.attempt,
+        row.worker, row.created_at, row.started_at, row.ended_at, row.error, row.snapshot,
+    )  # fmt: skip
+
+
+def _failure(group: FailureGroup) -> Sequence[object]:
+    seen = group.acknowledged
+    return (
+        group.cause, group.stage, group.ending, len(group.jobs), group.documents, group.first_at, group.last_at,
+        seen.by if seen else "", seen.note if seen else "",
+    )  # fmt: skip
+
+
+def _worker(row: WorkerRow) -> Sequence[object]:
+    return (
+        row.name, row.host, row.state, row.job, row.document, row.stage, row.heartbeat_age_s, row.done, row.failed,
+        row.cpu_percent, row.rss_bytes, row.documents_a_minute, row.drained, row.written_off,
+    )  # fmt: skip
+
+
+def _queues(found: Queues) -> Lines:
+    for row in found.rows:
+        paused = row.paused.by if row.paused else ""
+        yield (
+            row.name, row.ours, row.depth, row.oldest_wait_s, row.started, row.failed, row.finished, row.deferred,
+            row.scheduled, row.canceled, row.consumers, paused,
+        )  # fmt: skip
+
+
+def _document(row: DocumentRow) -> Sequence[object]:
+    return (
+        row.number + 1, row.name, row.state.value, row.size_bytes, row.chunks, row.cached, row.seconds, row.tries,
+        row.error,
+    )  # fmt: skip

@@ -1,0 +1,68 @@
+"""The tables as files: every line has a cell for every head, and what is in them is what the ledger says."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import pytest
+
+from dashboard import connection, csv_export, tables
+from dashboard.matching import Sort
+from dashboard.query import parse
+from tasks.ledger import Ledger, keys
+from tests.factories import run_to_publish, submitted
+
+Made = dict[str, list[list[str]]]
+
+
+@pytest.fixture
+def files(fake_ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Iterator[Made]:
+    """What the buttons would give, by the name of the file."""
+    made: Made = {}
+
+    def button(
+        name: str, heads: Sequence[str], rows: Callable[[], Iterable[Sequence[object]]], *, key: str, label: str = ""
+    ) -> None:
+        read = csv.reader(io.StringIO(csv_export.encode(heads, rows()).decode("utf-8-sig")))
+        made[name] = list(read)
+
+    monkeypatch.setattr(csv_export, "button", button)
+    connection.use(fake_ledger, tick_s=0.0)
+    yield made
+    connection.use(None)
+
+
+def whole(file: list[list[str]]) -> list[dict[str, str]]:
+    heads, *lines = file
+    assert all(len(line) == len(heads) for line in lines)
+    return [dict(zip(heads, line, strict=True)) for line in lines]
+
+
+def test_the_jobs_that_a_search_means(fake_ledger: Ledger, files: Made) -> None:
+    wanted = submitted(fake_ledger, 2, title="=HYPERLINK(1)")
+    submitted(fake_ledger, collection="papers")
+    tables.jobs(parse("collection:contracts"), Sort.read("-created"))
+    (line,) = whole(files["jobs"])
+    assert (line["job"], line["state"], line["documents"]) == (wanted, "queued", "2")
+    assert line["title"] == "'=HYPERLINK(1)"
+
+
+def test_the_documents_of_a_job_and_the_causes_of_failures(fake_ledger: Ledger, files: Made) -> None:
+    job = submitted(fake_ledger, 2)
+    tables.documents(job)
+    assert [line["name"] for line in whole(files[f"documents-{job}"])] == ["paper-0.txt", "paper-1.txt"]
+    run_to_publish(fake_ledger, job, failing=[0])
+    tables.failures(parse(""))
+    (line,) = whole(files["failures"])
+    assert (line["cause"], line["documents"], line["jobs"]) == ("It is damaged.", "1", "1")
+
+
+def test_workers_and_queues(fake_ledger: Ledger, files: Made) -> None:
+    now = fake_ledger.now()
+    fake_ledger.redis.zadd(keys.WORKERS, {"host-1-1": now, "host-1-2": now})
+    tables.workers(["host-1-1"], 60)
+    assert [line["worker"] for line in whole(files["workers"])] == ["host-1-1"]
+    tables.queues()
+    assert {"high", "default", "low"} <= {line["queue"] for line in whole(files["queues"])}
