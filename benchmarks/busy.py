@@ -65,7 +65,7 @@ class Changing(threading.Thread):
             time.sleep(max(0.0, due - time.monotonic()))
 
     def say(self, words: str) -> None:
-        """One report of the first job, with these words as its stage; for a program that does not let it run by itself."""
+        """One report of the first job, with these words as its stage; for a program that does not run it by itself."""
         self._reporters[0].stage(words, words)
         self._reporters[0].check(now=True)
 

@@ -18,7 +18,7 @@ from typing import TypeVar
 from tasks import embedded
 from tasks import settings as settings_of
 from tasks.child import Child, python_module
-from tasks.ledger import Ledger, connect, monitor
+from tasks.ledger import Ledger, connect, fleet, monitor
 from tasks.ledger.records import JobRow
 from tasks.ledger.states import State
 
@@ -65,8 +65,13 @@ class Stack:
 
     def start_pool(self, workers: int) -> Child:
         """`python -m workers -n N`, once all of them report."""
+        before = set(fleet.worker_names(self.ledger))
         pool = self._start(f"pool of {workers}", python_module("workers", "-n", str(workers)))
-        watch(lambda: len(monitor.worker_names(self.ledger)) >= workers, what=f"the pool; see {pool.log}", every_s=0.02)
+
+        def there() -> bool:
+            return len(set(fleet.worker_names(self.ledger)) - before) >= workers
+
+        watch(there, what=f"the pool; see {pool.log}", every_s=0.02)
         return pool
 
     def start_plain_worker(self, queue: str) -> Child:
@@ -78,7 +83,7 @@ class Stack:
 
     def idle(self, *, plain: bool = False) -> bool:
         """Whether every worker (the plain ones, or those of the pool) waits for work."""
-        ours = {f"rq:worker:{name}".encode() for name in monitor.worker_names(self.ledger)}
+        ours = {f"rq:worker:{name}".encode() for name in fleet.worker_names(self.ledger)}
         known = set(self.ledger.redis.smembers("rq:workers"))
         chosen = known - ours if plain else known & ours
         return bool(chosen) and all(self.ledger.redis.hget(key, "state") == b"idle" for key in chosen)

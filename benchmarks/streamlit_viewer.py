@@ -14,6 +14,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+from websockets.typing import Origin
 
 FINISHED = ForwardMsg.FINISHED_SUCCESSFULLY
 FRAGMENT_FINISHED = ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY
@@ -41,6 +42,7 @@ class Viewer:
             async with connect(
                 f"ws://{self.address}/_stcore/stream",
                 subprotocols=["streamlit"],  # type: ignore[list-item]  # a plain str does
+                origin=Origin(f"http://{self.address}"),
                 max_size=MESSAGE_BYTES,
                 compression=None,
                 open_timeout=START_S,
