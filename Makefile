@@ -15,8 +15,10 @@ PEERS := $(VENV)/.peers-installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := dashboard tasks workers tests benchmarks
 ARGS ?=
+# Files of tests that run at once: most of their time is waiting for real programs, so more than the cores.
+PROCESSES ?= 3
 
-.PHONY: help setup run test lint format check fuzz audit licences sbom demo bench lock clean
+.PHONY: help setup run test lint format check fuzz audit licences sbom demo chaos bench lock clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,7 +29,7 @@ run: $(RUNTIME) ## start Redis, workers and the dashboard; Ctrl-C stops them
 	@exec $(BIN)/python -m tasks.cli up $(ARGS)
 
 test: $(DEV) ## run the tests (ARGS="-k cancel -x" goes to pytest)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile $(ARGS)
 
 fuzz: $(DEV) ## spoil files and Redis values for long and print what was tried (CASES=100000)
 	@FUZZ_CASES=$(or $(CASES),20000) $(BIN)/python -m pytest -q tests/fuzz $(ARGS)
@@ -59,8 +61,11 @@ sbom: $(DEV) ## write dist/sbom.cdx.json, the bill of materials of what is locke
 demo: $(RUNTIME) ## fill a scratch board with a job in every state and show it
 	@INGESTBOARD_DATA=.demo exec $(BIN)/python -m tasks.demo $(ARGS)
 
+chaos: $(DEV) ## kill real programs by a drawn schedule and check what is left (ARGS="--seed 7 --seconds 600")
+	@$(BIN)/python -m tests.chaos $(or $(ARGS),--seconds 300)
+
 bench: $(PEERS) ## run the benchmarks beside their peers and print the tables
-	@for program in pickup cancel ingest resubmit scale quality snapshots; do $(BIN)/python -m benchmarks.$$program $(ARGS); done
+	@for program in pickup submit cancel recovery ingest resubmit scale quality snapshots board; do $(BIN)/python -m benchmarks.$$program $(ARGS); done
 
 COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-config --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --build-deps-for editable
