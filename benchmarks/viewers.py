@@ -198,7 +198,7 @@ def main() -> None:
             + "\n"
             + report.aim("memory under 2 MB a viewer", each < AIM_BYTES)
             + "\n"
-            + report.aim("and flat over 10 minutes (within 5 percent)", grown < 0.05 * last.memory / MEBI)
+            + report.aim(f"and flat over {LONG_S / 60:g} minutes (within 5 percent)", grown < 0.05 * last.memory / MEBI)
             + "\n"
             + report.aim("a viewer that has left costs nothing (under 1 percent of the core)", after[0] < 0.01),
             report.machine("streamlit", "redis"),

@@ -282,7 +282,7 @@ def test_nothing_planted_runs_nobody_falls_and_work_goes_on(stack: Fuzzed) -> No
     assert stack.pool.poll() is None
     assert stack.board.poll() is None
     assert stack.healthy()
-    wait_until(lambda: len(fleet.workers(stack.ledger)) >= 2, timeout_s=40, what="both workers")
+    wait_until(lambda: len(fleet.workers(stack.ledger)) >= 2, timeout_s=90, what="both workers")
     wait_until(lambda: b"-janitor" in (stack.ledger.redis.get(keys.JANITOR) or b""), what="a janitor")
     assert visitor.broken == []
     assert visitor.opened >= len(PAGES)

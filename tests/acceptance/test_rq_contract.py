@@ -127,8 +127,8 @@ def test_a_function_may_depend_on_a_failure(stack: Stack, queue: Queue, paper: P
 
 @pytest.mark.parametrize("put", ["enqueue_in", "enqueue_at"])
 def test_a_function_is_put_off(stack: Stack, queue: Queue, paper: Path, put: str) -> None:
-    due = datetime.now(UTC) + timedelta(seconds=1)
-    when: Any = timedelta(seconds=1) if put == "enqueue_in" else due
+    due = datetime.now(UTC) + timedelta(seconds=2)
+    when: Any = timedelta(seconds=2) if put == "enqueue_in" else due
     function: Callable[..., Job] = getattr(queue, put)
     job = function(when, f"{HERE}.note", str(paper), "later")
     assert job.get_status() == "scheduled"
