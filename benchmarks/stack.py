@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from tasks import embedded
 from tasks import settings as settings_of
+from tasks.access import PROGRAM
 from tasks.child import Child, python_module
 from tasks.ledger import Ledger, connect, fleet, monitor
 from tasks.ledger.records import JobRow
@@ -57,7 +58,7 @@ class Stack:
         server = embedded.spawn(self.settings, embedded.find_server())
         self.children.append(server)
         embedded.wait_until_ready(self.settings, server)
-        self.ledger: Ledger = connect(self.settings)
+        self.ledger: Ledger = connect(self.settings, PROGRAM)
 
     @property
     def address(self) -> str:

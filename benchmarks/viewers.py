@@ -21,6 +21,7 @@ from benchmarks import busy, report
 from benchmarks.report import Figures, milliseconds
 from benchmarks.stack import Stack, stack, watch
 from benchmarks.streamlit_viewer import Viewer
+from tasks.access import PROGRAM
 from tasks.child import Child, python_module
 from tasks.ledger import Ledger
 
@@ -57,7 +58,7 @@ class Run:
 def changes(address: str, settings: object, jobs: list[str], over: Event) -> None:
     """The process that changes the board until it is over."""
     client = redis.Redis.from_url(address)
-    changing = busy.Changing(Ledger(client, settings), jobs, CHANGES)  # type: ignore[arg-type]
+    changing = busy.Changing(Ledger(client, settings, PROGRAM), jobs, CHANGES)  # type: ignore[arg-type]
     changing.start()
     over.wait()
     changing.stop()

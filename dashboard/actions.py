@@ -13,7 +13,7 @@ from typing import Literal
 import streamlit as st
 from redis.exceptions import RedisError, ResponseError
 
-from dashboard import connection, markup, who
+from dashboard import connection, markup
 from tasks.errors import IngestboardError
 from tasks.ledger import control, marks, trouble
 from tasks.ledger.marks import Mark
@@ -140,18 +140,17 @@ def perform(
 ) -> None:
     """Ask the ledger for the action in this person's name."""
     redis = connection.redis()
-    by = who.me(redis.settings)
     match action:
         case Action.CANCEL | Action.FORCE_STOP:
-            act(partial(control.cancel, redis.ledger, job_id, by=by, force=action is Action.FORCE_STOP))
+            act(partial(control.cancel, redis.ledger, job_id, force=action is Action.FORCE_STOP))
         case Action.RETRY:
-            act(partial(control.retry, redis.ledger, job_id, by=by, failed_only=failed_only, documents=documents))
+            act(partial(control.retry, redis.ledger, job_id, failed_only=failed_only, documents=documents))
         case Action.DELETE:
-            act(partial(control.delete, redis.ledger, job_id, by=by))
+            act(partial(control.delete, redis.ledger, job_id))
         case Action.REPRIORITISE:
-            act(partial(control.reprioritise, redis.ledger, job_id, priority, by=by))
+            act(partial(control.reprioritise, redis.ledger, job_id, priority))
         case Action.WRITE_OFF:
-            act(partial(control.write_off_workers_of, redis.ledger, job_id, by=by))
+            act(partial(control.write_off_workers_of, redis.ledger, job_id))
 
 
 def ask(action: Action, document: int | None = None) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 import streamlit as st
 from redis.exceptions import RedisError
 
-from dashboard import actions, connection, markup, who
+from dashboard import actions, connection, markup
 from dashboard.actions import Question
 from tasks.errors import IngestboardError
 from tasks.kinds import Arguments, Kind
@@ -80,7 +80,6 @@ def request(name: str, kind: Kind, arguments: Arguments, title: str) -> Receipt:
         kind=kind.name,
         collection=name,
         arguments=arguments.model_dump_json(),
-        owner=who.me(redis.settings),
         title=title,
         token=hashlib.sha256(asked_for.encode()).hexdigest(),
     )

@@ -12,7 +12,7 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard import board_asking, connection, format, markup, who
+from dashboard import board_asking, connection, format, markup
 from dashboard.mirror import Mirror
 from dashboard.query import Query
 from tasks import bulk
@@ -106,7 +106,6 @@ class BulkQuestion:
             redis.ledger,
             self.choice.action,
             self.ids,
-            by=who.me(redis.settings),
             shown=self.shown,
             options=options,
             token=self.token,

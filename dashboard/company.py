@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard import connection, outage, who
 from dashboard.markup import safe
+from tasks.errors import JobNotFound
 from tasks.ledger import presence
 
 NAMED = 3
@@ -17,10 +18,10 @@ JOB = "job:id"
 def company() -> None:
     """A fragment: say that this person looks at the job of the page, and who else does. Silent while Redis is away."""
     redis = connection.redis()
-    me = who.me(redis.settings)
+    me = redis.person.name
     try:
         names = presence.look(redis.ledger, st.session_state[JOB], me)
-    except outage.AWAY:
+    except (JobNotFound, *outage.AWAY):
         return
     said = sentence(["someone" if name == who.NOBODY else name for name in names if name != me])
     if said:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +16,15 @@ import streamlit as st
 from redis.exceptions import RedisError
 from streamlit.connections import BaseConnection
 
+from dashboard import who
 from dashboard.detail import Details
 from dashboard.feed import TICK_S, Feed
+from dashboard.mirror import Mirror
 from dashboard.readings import TICK_S as READING_S
 from dashboard.readings import Readings
 from dashboard.search import Answers
 from tasks import settings
+from tasks.access import PROGRAM, Person
 from tasks.errors import IngestboardError
 from tasks.ledger import Ledger, connect
 from tasks.ledger.changes import Reader
@@ -34,7 +38,10 @@ ANSWER_S = 2.0
 
 @dataclass(frozen=True)
 class Shared:
-    """What the viewers of this process have in common."""
+    """What the viewers of this process have in common: the ledger in the hands of the program, which sees everything.
+
+    What is read with it is shown to nobody before it went past their eyes: `RedisConnection.board` and the like.
+    """
 
     settings: Settings
     ledger: Ledger
@@ -64,7 +71,7 @@ def shared() -> Shared:
         if _refused is not None and time.monotonic() - _refused[0] < REFUSED_FOR_S:
             raise _refused[1]
         try:
-            _shared = sharing(connect(settings.current(), timeout_s=ANSWER_S))
+            _shared = sharing(connect(settings.current(), PROGRAM, timeout_s=ANSWER_S))
         except IngestboardError as error:
             _refused = (time.monotonic(), error)
             raise
@@ -114,6 +121,17 @@ def up() -> bool:
         return False
 
 
+def later() -> Callable[[], Ledger]:
+    """Gives the ledger in the hands of who looks now, once it is wanted outside of a page's run: by their role then."""
+    before = redis().person
+
+    def held() -> Ledger:
+        found = shared()
+        return found.ledger.held_by(who.still(found.settings, before))
+
+    return held
+
+
 class RedisConnection(BaseConnection[Ledger]):
     """The ledger of this process as a Streamlit connection; every session gets the same pool."""
 
@@ -121,8 +139,25 @@ class RedisConnection(BaseConnection[Ledger]):
         return shared().ledger
 
     @property
+    def person(self) -> Person:
+        """Who sits in front of the page that is being run."""
+        return who.person(shared().settings)
+
+    @property
     def ledger(self) -> Ledger:
+        """The ledger in the hands of that person."""
+        found = shared()
+        return found.ledger.held_by(who.person(found.settings))
+
+    @property
+    def common(self) -> Ledger:
+        """The ledger in the hands of this program: for what is read once and shown to all who may see it."""
         return shared().ledger
+
+    def board(self) -> Mirror:
+        """The board as that person sees it."""
+        found = shared()
+        return found.feed.look().seen_by(who.person(found.settings))
 
     @property
     def settings(self) -> Settings:

@@ -12,6 +12,8 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 
 from dashboard.feed import TICK_S
+from tasks.access import Person
+from tasks.errors import JobNotFound
 from tasks.ledger import Ledger, monitor, receipts
 from tasks.ledger.records import DocumentRow, EventRow, JobRow, Receipt, StageRow
 
@@ -42,13 +44,13 @@ class Details:
         self._lock = threading.Lock()
         self._known: OrderedDict[str, Detail] = OrderedDict()
 
-    def look(self, job_id: str, *, fresh: bool = False) -> Detail:
-        """The job now; `fresh` after an action of this viewer, who must see its effect at once."""
+    def look(self, job_id: str, person: Person, *, fresh: bool = False) -> Detail:
+        """The job now, as this person sees it; `fresh` after an action of theirs, whose effect must show at once."""
         with self._lock:
             known = self._known.get(job_id)
         if known is not None and not fresh and time.monotonic() - known.looked_at < self._tick_s:
-            return known
-        detail = self._read(job_id, None if fresh else known)
+            return _seen(known, person)
+        detail = _seen(self._read(job_id, None if fresh else known), person)
         with self._lock:
             self._known[job_id] = detail
             self._known.move_to_end(job_id)
@@ -56,10 +58,11 @@ class Details:
                 self._known.popitem(last=False)
         return detail
 
-    def last(self, job_id: str) -> Detail | None:
-        """The job as it was last read, for when it cannot be read now."""
+    def last(self, job_id: str, person: Person) -> Detail | None:
+        """The job as it was last read, for when it cannot be read now. Raises JobNotFound for who may not see it."""
         with self._lock:
-            return self._known.get(job_id)
+            known = self._known.get(job_id)
+        return _seen(known, person) if known is not None else None
 
     def _read(self, job_id: str, known: Detail | None) -> Detail:
         now = time.monotonic()
@@ -80,3 +83,9 @@ class Details:
             return None
         workers = len(monitor.worker_names(self._ledger))
         return receipts.of(row, documents, monitor.rates(self._ledger), workers)
+
+
+def _seen(detail: Detail, person: Person) -> Detail:
+    if not person.sees(detail.row.collection):
+        raise JobNotFound(job=detail.row.id)
+    return detail

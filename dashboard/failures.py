@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from dashboard import board_asking, bulk_actions, connection, markup, who
+from dashboard import board_asking, bulk_actions, connection, markup
 from dashboard.mirror import Mirror
 from dashboard.wanted import Cause
 from tasks.ledger import failures
@@ -40,7 +40,7 @@ class Acknowledge:
 
     def say(self, note: str) -> str:
         redis = connection.redis()
-        failures.acknowledge(redis.ledger, self.key, note, by=who.me(redis.settings), cause=self.cause)
+        failures.acknowledge(redis.ledger, self.key, note, cause=self.cause)
         redis.feed.hurry()
         return "The cause was acknowledged."
 
@@ -82,7 +82,7 @@ def withdraw(key: str) -> None:
     redis = connection.redis()
 
     def work() -> str:
-        failures.withdraw(redis.ledger, key, by=who.me(redis.settings))
+        failures.withdraw(redis.ledger, key)
         redis.feed.hurry()
         return "The acknowledgement was taken back."
 

@@ -8,7 +8,7 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard import connection, deciding, foreign_markup, format, markup, outage, queues_markup, who
+from dashboard import connection, deciding, foreign_markup, format, markup, outage, queues_markup
 from dashboard.actions import Question
 from dashboard.pace import MOVING_S, STILL_S, Outline
 from dashboard.readings import Seen
@@ -24,7 +24,7 @@ RUNS = "started"
 
 def look(rq_id: str, *, fresh: bool = False) -> Seen[ForeignJob]:
     redis = connection.redis()
-    return redis.readings.look(("rq", rq_id), partial(foreign.job, redis.ledger, rq_id), fresh=fresh)
+    return redis.readings.look(("rq", rq_id), partial(foreign.job, redis.common, rq_id), fresh=fresh)
 
 
 def pace_of(job: ForeignJob) -> float:
@@ -94,22 +94,18 @@ def buttons(job: ForeignJob) -> None:
             st.button("Delete…", icon=":material/delete:", key="delete", on_click=deciding.ask, args=("delete", job.id))
 
 
-def _by() -> str:
-    return who.me(connection.redis().settings)
-
-
 def requeue(job: ForeignJob) -> None:
     st.session_state.pop(STOPPING, None)
     redis = connection.redis()
-    deciding.act(lambda: control.requeue_foreign(redis.ledger, job.queue, job.id, by=_by()).sentence)
+    deciding.act(lambda: control.requeue_foreign(redis.ledger, job.queue, job.id).sentence)
 
 
 def delete(job: ForeignJob) -> str:
-    return control.delete_foreign(connection.redis().ledger, job.queue, job.id, by=_by()).sentence
+    return control.delete_foreign(connection.redis().ledger, job.queue, job.id).sentence
 
 
 def stop(job: ForeignJob) -> str:
-    sentence = control.stop_foreign(connection.redis().ledger, job.id, by=_by()).sentence
+    sentence = control.stop_foreign(connection.redis().ledger, job.id).sentence
     st.session_state[STOPPING] = (job.id, time.monotonic(), job.worker)
     return sentence
 

@@ -7,7 +7,7 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard import connection, deciding, format, markup, outage, queue_list, queues_markup, who
+from dashboard import connection, deciding, format, markup, outage, queue_list, queues_markup
 from dashboard.actions import Question
 from dashboard.pace import MOVING_S, STILL_S, Outline
 from dashboard.readings import Seen
@@ -35,7 +35,7 @@ EMPTY = {
 def look(name: str, registry: str, number: int, *, fresh: bool = False) -> Seen[RegistryPage]:
     redis = connection.redis()
     key = ("queue", name, registry, number)
-    return redis.readings.look(key, partial(foreign.page, redis.ledger, name, registry, number), fresh=fresh)
+    return redis.readings.look(key, partial(foreign.page, redis.common, name, registry, number), fresh=fresh)
 
 
 def pages(total: int) -> int:
@@ -136,7 +136,7 @@ def open_question(name: str, page: RegistryPage) -> None:
             Question(f"{action.capitalize()} {jobs}?", body, f"{action.capitalize()} them", "Leave them"),
             lambda action=action: (
                 control.move_foreign(  # type: ignore[misc]
-                    redis.ledger, action, name, page.registry, by=who.me(redis.settings), most=count
+                    redis.ledger, action, name, page.registry, most=count
                 ).sentence
             ),
             count=count,

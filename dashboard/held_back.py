@@ -9,7 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import asking, connection, format, markup, passages, shelf_markup, who
+from dashboard import asking, connection, format, markup, passages, shelf_markup
 from dashboard.actions import Question
 from tasks import catalog
 from tasks.errors import IngestboardError
@@ -94,5 +94,5 @@ def discard_question(row: HeldRow) -> Question:
 
 def discard(name: str, job: str) -> Receipt:
     redis = connection.redis()
-    catalog.discard_held(redis.ledger, name, job, by=who.me(redis.settings))
+    catalog.discard_held(redis.ledger, name, job)
     return Receipt("", DISCARD, State.COMPLETED, f"What job {job} made for {name} was removed.")

@@ -104,6 +104,8 @@ class Matcher:
         # The cheap ones first, so that text is searched in few rows.
         tests.sort(key=lambda test: test[0].cost)
         self._tests = [(one.test, negated) for one, negated in tests]
+        if hidden := query.hidden:
+            self._tests.insert(0, (lambda row, now: row[packed.COLLECTION] in hidden, True))
         self._ages = [term for term in query.terms if term.name in ("older", "newer")]
         self.moves = any(term.name == "took" for term in query.terms)
 

@@ -13,14 +13,15 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from dashboard.failing import Failing
 from dashboard.matching import NEWEST, Matcher, Sort
-from dashboard.query import Query, word_of
+from dashboard.query import Query, Term, word_of
 from dashboard.rows import Rows
 from dashboard.selection import Selection
+from tasks.access import Person
 from tasks.ledger import marks, packed
 from tasks.ledger.failures import SLOT_S, Acknowledged, FailureGroup
 from tasks.ledger.marks import Mark
@@ -96,7 +97,40 @@ class Mirror:
     down: str = ""  # why the ledger does not answer, "" while it does
     grace_s: float = 10.0  # a stop takes that long before it is forced
     stalled_s: float = 600.0  # without progress for that long a job counts as stalled
+    hidden: frozenset[str] = frozenset()  # collections that are not shown to who looks
     memory: Memory = field(default_factory=Memory, repr=False)
+
+    def seen_by(self, person: Person) -> Mirror:
+        """The board as this person may see it: without the jobs of collections that are hidden from them."""
+        if not person.limited:
+            return self
+        hidden = person.hidden_among(["", *self.memory.rows.named(self.memory.rows.collections)])
+        if not hidden:
+            return self
+        theirs = replace(self, hidden=hidden)
+        counts = theirs.counts(Query())
+        shown = sum(counts.values())
+        live = [row for row in map(self.get, theirs.ids(Query((Term("state", State.QUEUED.value),)))) if row]
+        oldest = min((row.created_at.timestamp() for row in live if row.created_at), default=None)
+        figures = replace(
+            self.figures,
+            queued=counts[State.QUEUED],
+            running=counts[State.RUNNING] + counts[State.RETRYING] + counts[State.CANCELING],
+            oldest_wait_s=None if oldest is None else max(0.0, self.now() - oldest),
+            **theirs.ended_today(),
+        )
+        return replace(theirs, figures=figures, total=shown, loaded=shown)
+
+    def ended_today(self) -> dict[str, int]:
+        """Jobs that ended since midnight UTC among those that are shown, by figure."""
+        midnight = self.now() // 86_400 * 86_400
+        done = failed = 0
+        for job_id in self.ids(Query((Term("newer", "60d"),))):
+            row = self.memory.rows.by_id.get(job_id)
+            if row is not None and row[packed.ENDED] >= midnight:
+                done += row[packed.STATE] in (State.COMPLETED.value, State.PARTIAL.value)
+                failed += row[packed.STATE] == State.FAILED.value
+        return {"done_today": done, "failed_today": failed}
 
     @property
     def age_s(self) -> float:
@@ -114,6 +148,7 @@ class Mirror:
 
     def page(self, query: Query, sort: Sort = NEWEST, number: int = 1, size: int = PAGE_SIZE) -> Page:
         """A page of what matches; a number past the end gives the last page."""
+        query = self._asked(query)
         if query.values("mark") or query.values("mark", negated=True):
             ids = self.ids(query, sort)
             number, last = _held(number, len(ids), size)
@@ -135,7 +170,7 @@ class Mirror:
 
     def ids(self, query: Query, sort: Sort = NEWEST) -> tuple[str, ...]:
         """Everything that matches, in order: what a bulk action acts on."""
-        plain, wanted, unwanted = _marks(query)
+        plain, wanted, unwanted = _marks(self._asked(query))
         marked = self._marked() if wanted or unwanted else {}
         selection = self.memory.selection(plain, sort)
         with selection.lock:
@@ -155,6 +190,7 @@ class Mirror:
 
     def counts(self, query: Query) -> dict[State, int]:
         """How many of what matches are in each state."""
+        query = self._asked(query)
         if query.values("mark") or query.values("mark", negated=True):
             counted = dict.fromkeys(State, 0)
             for job_id in self.ids(query):
@@ -170,13 +206,16 @@ class Mirror:
     def get(self, job_id: str) -> JobRow | None:
         """One job, if it is in memory."""
         row = self.memory.rows.by_id.get(job_id)
-        return packed.unpack(row) if row is not None else None
+        return packed.unpack(row) if row is not None and row[packed.COLLECTION] not in self.hidden else None
 
     def collections(self) -> list[str]:
-        return self.memory.rows.named(self.memory.rows.collections)
+        return [name for name in self.memory.rows.named(self.memory.rows.collections) if name not in self.hidden]
 
     def owners(self) -> list[str]:
-        return self.memory.rows.named(self.memory.rows.owners)
+        if not self.hidden:
+            return self.memory.rows.named(self.memory.rows.owners)
+        rows = (self.memory.rows.by_id.get(job_id) for job_id in self.ids(Query()))
+        return sorted({row[packed.OWNER] for row in rows if row is not None and row[packed.OWNER]})
 
     def kinds(self) -> list[str]:
         return self.memory.rows.named(self.memory.rows.kinds)
@@ -184,7 +223,8 @@ class Mirror:
     def groups(self, query: Query | None = None) -> list[FailureGroup]:
         """The failures that stand, grouped by cause, the latest first; with a query, those of the jobs it means."""
         memory, now = self.memory, self.now()
-        asked = query if query is not None and not query.empty else None
+        wanted = self._asked(query or Query())
+        asked = None if wanted.empty else wanted
         told = (memory.failing.turn, memory.rows.turn if asked else 0, int(now // SLOT_S), self.acknowledged)
         key = ("groups", asked)
         found = memory.memo.get(key)
@@ -217,6 +257,10 @@ class Mirror:
             if mark is not None:
                 found.append(Concern(row, mark))
         return sorted(found, key=lambda one: (worst[one.mark], one.row.started_at or at, one.row.id))
+
+    def _asked(self, query: Query) -> Query:
+        """The query without what is hidden from who looks."""
+        return replace(query, hidden=self.hidden) if self.hidden else query
 
     def _marked(self) -> dict[str, str]:
         """Job -> the name of its mark, as queries write it."""

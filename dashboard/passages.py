@@ -19,7 +19,8 @@ def show(name: str, query: str, version: str, *, held: str | None = None) -> Non
     if held not in kept or kept[held][0] != asked:
         try:
             with st.spinner("Searching…"):
-                kept[held] = (asked, connection.answers().ask(name, query, k=HITS, held=held))
+                person = connection.redis().person
+                kept[held] = (asked, connection.answers().ask(person, name, query, k=HITS, held=held))
         except SearchFailed as error:
             st.error(markup.literal(error), icon=":material/error:")
             return

@@ -13,7 +13,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -88,6 +88,7 @@ class Query:
 
     terms: tuple[Term, ...] = ()
     problems: tuple[str, ...] = field(default=(), compare=False)
+    hidden: frozenset[str] = frozenset()  # collections that are left out, whatever is asked; no part of the text
 
     def __str__(self) -> str:
         """The canonical text, as it stands in the address; parsing it gives this query again."""
@@ -95,7 +96,7 @@ class Query:
 
     @property
     def empty(self) -> bool:
-        return not self.terms
+        return not self.terms and not self.hidden
 
     def values(self, name: str, *, negated: bool = False) -> tuple[str, ...]:
         """The values that the query names for a qualifier; '' gives its free words."""
@@ -103,12 +104,13 @@ class Query:
 
     def without(self, *names: str) -> Query:
         """The query without those qualifiers; '' stands for the free words."""
-        return Query(tuple(term for term in self.terms if term.name not in names))
+        return replace(self, terms=tuple(term for term in self.terms if term.name not in names), problems=())
 
     def having(self, name: str, *values: str, negated: bool = False) -> Query:
         """The query with these values in place of those that the qualifier had."""
         kept = [term for term in self.terms if not (term.name == name and term.negated == negated)]
-        return Query(_ordered([*kept, *(Term(name, value, negated) for value in values if value)]))
+        added = (Term(name, value, negated) for value in values if value)
+        return replace(self, terms=_ordered([*kept, *added]), problems=())
 
 
 def parse(typed: str) -> Query:

@@ -7,7 +7,7 @@ from functools import partial
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import connection, deciding, outage, queues_markup, tables, who
+from dashboard import connection, deciding, outage, queues_markup, tables
 from dashboard.pace import Outline, of
 from dashboard.queue_rates import Flow, QueueRates
 from dashboard.readings import Seen
@@ -26,7 +26,7 @@ def read(ledger: Ledger, rates: QueueRates) -> tuple[Queues, dict[str, Flow]]:
 def look(*, fresh: bool = False) -> Seen[tuple[Queues, dict[str, Flow]]]:
     """All queues now, read once for all viewers."""
     redis = connection.redis()
-    return redis.readings.look("queues", partial(read, redis.ledger, redis.readings.rates), fresh=fresh)
+    return redis.readings.look("queues", partial(read, redis.common, redis.readings.rates), fresh=fresh)
 
 
 def moving(found: Queues) -> bool:
@@ -78,12 +78,12 @@ def pauses(found: Queues) -> None:
 
 def pause(priority: str) -> None:
     redis = connection.redis()
-    deciding.act(partial(control.pause, redis.ledger, priority, by=who.me(redis.settings)))
+    deciding.act(partial(control.pause, redis.ledger, priority))
 
 
 def resume(priority: str) -> None:
     redis = connection.redis()
-    deciding.act(partial(control.resume, redis.ledger, priority, by=who.me(redis.settings)))
+    deciding.act(partial(control.resume, redis.ledger, priority))
 
 
 def show() -> None:

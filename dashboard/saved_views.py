@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import streamlit as st
 from redis.exceptions import RedisError
 
-from dashboard import actions, board_asking, connection, markup, outage, searching, who
+from dashboard import actions, board_asking, connection, markup, outage, searching
 from dashboard.query import parse
 from dashboard.wanted import Wanted, states_of
 from tasks.errors import IngestboardError, ViewExists
@@ -37,7 +37,7 @@ class ReplaceView:
 
     def replace(self) -> str:
         redis = connection.redis()
-        saved.save(redis.ledger, self.name, query=self.query, sort=self.sort, by=who.me(redis.settings), replace=True)
+        saved.save(redis.ledger, self.name, query=self.query, sort=self.sort, replace=True)
         return "The view was replaced."
 
 
@@ -57,7 +57,7 @@ class ForgetView:
 
     def forget(self) -> str:
         redis = connection.redis()
-        saved.forget(redis.ledger, self.name, by=who.me(redis.settings))
+        saved.forget(redis.ledger, self.name)
         return "The view was deleted."
 
 
@@ -108,7 +108,7 @@ def save(wanted: Wanted) -> None:
     query, sort = str(wanted.query), wanted.sort
 
     try:
-        saved.save(redis.ledger, name, query=query, sort=sort, by=who.me(redis.settings))
+        saved.save(redis.ledger, name, query=query, sort=sort)
     except ViewExists as error:
         board_asking.ask(ReplaceView(name, str(error.data["by"]), query, sort))
     except IngestboardError as error:

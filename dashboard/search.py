@@ -21,7 +21,8 @@ from typing import IO, Any
 
 from pydantic import BaseModel, ValidationError
 
-from tasks.errors import SearchFailed
+from tasks.access import Person
+from tasks.errors import CollectionNotFound, SearchFailed
 
 log = logging.getLogger("ingestboard.search")
 
@@ -73,12 +74,21 @@ class Answers:
             self._running()
 
     def ask(
-        self, collection: str, query: str, *, k: int = 10, version: str | None = None, held: str | None = None
+        self,
+        person: Person,
+        collection: str,
+        query: str,
+        *,
+        k: int = 10,
+        version: str | None = None,
+        held: str | None = None,
     ) -> Answer:
-        """Search one collection, or what a gate held back of it for the job `held`.
+        """Search one collection for somebody, or what a gate held back of it for the job `held`.
 
         Raises SearchFailed with a sentence for the person.
         """
+        if not person.sees(collection):
+            raise SearchFailed(reason=str(CollectionNotFound(name=collection)))
         future: Future[Answer] = Future()
         with self._lock:
             child = self._running()

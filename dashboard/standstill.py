@@ -24,7 +24,7 @@ def note(row: JobRow) -> str:
 
 def _note(row: JobRow) -> str:
     try:
-        why = waiting.why(connection.redis().ledger, row.id)
+        why = waiting.why(connection.redis().common, row.id)
     except (JobNotFound, *outage.AWAY):
         return ""
     if why.cause in (waiting.Cause.RUNNING, waiting.Cause.ENDED, waiting.Cause.STOPPING):

@@ -36,8 +36,10 @@ DOCUMENTS = ("document", "name", "state", "bytes", "chunks", "cached", "seconds"
 def jobs(query: Query, sort: Sort) -> None:
     """Every job that the search means, in its order."""
 
+    held = connection.later()
+
     def lines() -> Lines:
-        mirror = connection.shared().feed.look()
+        mirror = connection.shared().feed.look().seen_by(held().person)
         return map(_job, mirror.page(query, sort, 1, csv_export.ROWS_MOST).rows)
 
     csv_export.button("jobs", JOBS, lines, key="csv-jobs", label="CSV of what matches")
@@ -46,8 +48,10 @@ def jobs(query: Query, sort: Sort) -> None:
 def failures(query: Query) -> None:
     """The causes that the failures of a search have."""
 
+    held = connection.later()
+
     def lines() -> Lines:
-        return map(_failure, connection.shared().feed.look().groups(query))
+        return map(_failure, connection.shared().feed.look().seen_by(held().person).groups(query))
 
     csv_export.button("failures", FAILURES, lines, key="csv-failures")
 
@@ -55,9 +59,10 @@ def failures(query: Query) -> None:
 def workers(names: Sequence[str], within_s: float) -> None:
     """These processes, as far as they reported within that time."""
     chosen = frozenset(names)
+    held = connection.later()
 
     def lines() -> Lines:
-        rows = fleet.workers(connection.shared().ledger, within_s=within_s)
+        rows = fleet.workers(held(), within_s=within_s)
         return (_worker(row) for row in rows if row.name in chosen)
 
     csv_export.button("workers", WORKERS, lines, key="csv-workers")
@@ -65,14 +70,17 @@ def workers(names: Sequence[str], within_s: float) -> None:
 
 def queues() -> None:
     """All queues of this Redis."""
-    csv_export.button("queues", QUEUES, lambda: _queues(foreign.overview(connection.shared().ledger)), key="csv-queues")
+    held = connection.later()
+    csv_export.button("queues", QUEUES, lambda: _queues(foreign.overview(held())), key="csv-queues")
 
 
 def documents(job_id: str) -> None:
     """The documents of one job."""
 
+    held = connection.later()
+
     def lines() -> Lines:
-        return map(_document, monitor.documents(connection.shared().ledger, job_id))
+        return map(_document, monitor.documents(held(), job_id))
 
     csv_export.button(f"documents-{job_id}", DOCUMENTS, lines, key="csv-documents")
 

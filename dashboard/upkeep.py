@@ -10,7 +10,7 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard import asking, connection, format, markup, recipe_form, who
+from dashboard import asking, connection, format, markup, recipe_form
 from dashboard.actions import Question
 from tasks import catalog
 from tasks.errors import IngestboardError
@@ -119,7 +119,7 @@ def rebuild(name: str, current: SnapshotRow) -> None:
 
 def rebuilt(name: str, recipe: Recipe) -> Receipt:
     redis = connection.redis()
-    return catalog.rebuild(redis.ledger, name, recipe, by=who.me(redis.settings))
+    return catalog.rebuild(redis.ledger, name, recipe)
 
 
 def rebuild_question(current: SnapshotRow, recipe: Recipe) -> Question:
@@ -163,5 +163,5 @@ def gates_sentence(now: Gates) -> str:
 
 def save_gates(name: str, wanted: Gates) -> Receipt:
     redis = connection.redis()
-    sentence = control.set_gates(redis.ledger, name, wanted, by=who.me(redis.settings))
+    sentence = control.set_gates(redis.ledger, name, wanted)
     return Receipt("", "set gates", State.COMPLETED, sentence)

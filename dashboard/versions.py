@@ -10,7 +10,7 @@ from pathlib import Path
 import streamlit as st
 from redis.exceptions import RedisError
 
-from dashboard import asking, connection, format, markup, shelf_markup, who
+from dashboard import asking, connection, format, markup, shelf_markup
 from dashboard.actions import Question
 from tasks import catalog, kinds
 from tasks.errors import IngestboardError
@@ -52,7 +52,7 @@ def question(row: SnapshotRow) -> Question:
 
 def roll_back(name: str, version: str) -> Receipt:
     redis = connection.redis()
-    row = catalog.roll_back(redis.ledger, name, version, by=who.me(redis.settings))
+    row = catalog.roll_back(redis.ledger, name, version)
     sentence = f"{name} is at snapshot {row.version} now; searches read it from here on."
     return Receipt(job_of(redis.ledger, name), ROLL_BACK, State.COMPLETED, sentence)
 

@@ -1,18 +1,24 @@
-"""Who sits in front of the page: the name that goes on the record with every action.
+"""Who sits in front of the page: the person in whose hands the ledger is given to it, asked anew in each run.
 
-Someone who is logged in (st.login, or a trusted header) is that person. Everyone else says a name in the
-sidebar; it is a courtesy and no proof. It is kept in a cookie, because following a link from the live
-table is a new session. Who may do what is decided in tasks.ledger.control, not here.
+Where nobody signs in, somebody says a name in the sidebar: a courtesy and no proof, kept in a cookie, because following
+a link from the live table is a new session. Else it is whom the provider or the proxy names, with the role that the
+roles file gives them by now. Who may do what is decided in tasks.ledger.control, not here.
 """
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import quote, unquote
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from dashboard import markup
+from tasks.access import NOBODY as UNKNOWN
+from tasks.access import Person, Role, RolesFile
 from tasks.settings import Settings
 
 COOKIE = "ingestboard_name"
@@ -20,21 +26,79 @@ COOKIE_DAYS = 365
 LONGEST = 60
 NOBODY = "local"
 _KEY = "your_name"
+# What the proxy's headers are called in st.user.
+EMAIL, GROUPS = "email", "groups"
+
+_lock = threading.Lock()
+_files: dict[str, RolesFile] = {}
 
 
-def signed_in() -> str:
-    """The name or address of the person logged in, or ''."""
-    for attribute in ("name", "email"):
-        value = st.user.get(attribute)
-        if isinstance(value, str) and value.strip():
-            return value.strip()[:LONGEST]
-    return ""
+def roles(settings: Settings) -> RolesFile:
+    """The roles file of this installation, read once for all pages of this process."""
+    path = settings.roles_file
+    with _lock:
+        found = _files.get(str(path))
+        if found is None:
+            found = _files[str(path)] = RolesFile(path)
+        return found
 
 
-def me(settings: Settings) -> str:
-    """The name for the record."""
-    typed = str(st.session_state.get(_KEY) or "").strip()
-    return signed_in() or typed or settings.owner or NOBODY
+def person(settings: Settings) -> Person:
+    """Who looks, by what is so now; `NOBODY` where people sign in and this one has not."""
+    if settings.auth == "local":
+        return Person(_said(settings), Role.ADMIN)
+    if get_script_run_ctx(suppress_warning=True) is None:
+        return UNKNOWN
+    claims: Mapping[str, Any] = st.user
+    if settings.auth == "proxy":
+        return named_by_proxy(settings, str(claims.get(EMAIL) or ""), str(claims.get(GROUPS) or ""))
+    return named_by_provider(settings, claims)
+
+
+def still(settings: Settings, before: Person) -> Person:
+    """The same person by what is so now, for what is done outside of a page's run."""
+    if settings.auth == "local" or before.program:
+        return before
+    if before == UNKNOWN:
+        return UNKNOWN
+    return roles(settings).current().person(name=before.name, email=before.email, groups=before.groups)
+
+
+def named_by_proxy(settings: Settings, email: str, groups: str) -> Person:
+    """Whom the headers of a trusted proxy name; `NOBODY` when they name none."""
+    if not email.strip():
+        return UNKNOWN
+    named = [group.strip() for group in groups.split(",") if group.strip()]
+    return roles(settings).current().person(name=email.strip(), email=email, groups=named)
+
+
+def named_by_provider(settings: Settings, claims: Mapping[str, Any]) -> Person:
+    """Whom the claims of a provider name; `NOBODY` without a sign-in, and when that is longer ago than a session."""
+    if not claims.get("is_logged_in"):
+        return UNKNOWN
+    since = claims.get("auth_time") or claims.get("iat")
+    if not isinstance(since, int | float) or time.time() - since > settings.session_hours * 3600:
+        return UNKNOWN
+    groups = claims.get(settings.groups_claim)
+    named = groups if isinstance(groups, list | tuple) else [groups] if isinstance(groups, str) else []
+    return (
+        roles(settings)
+        .current()
+        .person(
+            name=str(claims.get("sub") or ""),
+            email=str(claims.get("email") or ""),
+            groups=[str(group) for group in named],
+            verified=claims.get("email_verified") is True,
+        )
+    )
+
+
+def _said(settings: Settings) -> str:
+    """The name that was typed, where nobody signs in."""
+    typed = ""
+    if get_script_run_ctx(suppress_warning=True) is not None:
+        typed = str(st.session_state.get(_KEY) or "").strip()
+    return typed or settings.owner or NOBODY
 
 
 def where() -> str:
@@ -46,10 +110,11 @@ def where() -> str:
 
 
 def ask(settings: Settings) -> None:
-    """The sidebar's field for a name; says who is signed in where that is known."""
-    name = signed_in()
-    if name:
-        st.caption(f"Signed in as {markup.literal(name)}")
+    """The sidebar's field for a name; who is signed in, where people sign in."""
+    if settings.auth != "local":
+        someone = person(settings)
+        role = f", {someone.role.value}" if someone.role else ""
+        st.caption(f"Signed in as {markup.literal(someone.name)}{role}")
         return
     remembered = unquote(st.context.cookies.get(COOKIE, ""))[:LONGEST]
     typed = st.text_input(

@@ -9,7 +9,7 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard import connection, deciding, markup, who
+from dashboard import connection, deciding, markup
 from dashboard.workers_markup import Host, Standing, standing
 from tasks.ledger import control
 from tasks.ledger.records import WorkerRow
@@ -112,21 +112,17 @@ def host_card(hosts: list[Host]) -> None:
     )
 
 
-def _by() -> str:
-    return who.me(connection.redis().settings)
-
-
 def drain(name: str) -> None:
-    deciding.act(partial(control.drain, connection.redis().ledger, name, by=_by()))
+    deciding.act(partial(control.drain, connection.redis().ledger, name))
 
 
 def undrain(name: str) -> None:
-    deciding.act(partial(control.undrain, connection.redis().ledger, name, by=_by()))
+    deciding.act(partial(control.undrain, connection.redis().ledger, name))
 
 
 def scale(host: str, size: int, low: int, high: int) -> None:
-    deciding.act(partial(control.scale, connection.redis().ledger, host, size, by=_by(), low=low, high=high))
+    deciding.act(partial(control.scale, connection.redis().ledger, host, size, low=low, high=high))
 
 
 def write_off(name: str) -> str:
-    return control.write_off(connection.redis().ledger, name, by=_by())
+    return control.write_off(connection.redis().ledger, name)

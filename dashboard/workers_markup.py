@@ -10,7 +10,7 @@ from urllib.parse import quote
 from dashboard import format, markup
 from dashboard.format import Tone
 from dashboard.markup import Column, Figure, safe
-from tasks.ledger.fleet import ALIVE_S
+from tasks.ledger.fleet import ALIVE_S, UNTOLD
 from tasks.ledger.records import PoolRow, WorkerRow
 
 
@@ -192,6 +192,8 @@ def _process(row: WorkerRow, titles: dict[str, str]) -> tuple[str, ...]:
 def _work(row: WorkerRow, titles: dict[str, str]) -> str:
     if not row.job:
         return format.NOTHING
+    if row.job == UNTOLD:
+        return '<span class="ib-soft">a job of others</span>'
     title = titles.get(row.job) or f"job {row.job}"
     doing = " · ".join(part for part in (row.stage, row.document) if part)
     return (

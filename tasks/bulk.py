@@ -13,7 +13,7 @@ from typing import Any
 
 from tasks.errors import SubmissionRefused
 from tasks.kinds import BULK
-from tasks.ledger import Ledger, control, fleet, keys, queues, store
+from tasks.ledger import Ledger, control, fleet, keys, monitor, queues, store
 from tasks.ledger.records import Receipt, loaded, text, whole
 from tasks.ledger.states import Action
 
@@ -57,17 +57,20 @@ def request(
     action: Action,
     job_ids: Sequence[str],
     *,
-    by: str,
+    by: str = "",
     shown: str = "",
     options: Mapping[str, Any] | None = None,
     token: str = "",
 ) -> Receipt:
     """Ask for an action on these jobs; `shown` is the search that gave them.
 
-    Options: `failed_only` of a retry, `priority` of a reprioritise. The same token asks once. Raises
-    SubmissionRefused; then nothing was written.
+    Options: `failed_only` of a retry, `priority` of a reprioritise. The same token asks once. Jobs that this person
+    does not see are left out. Raises NotAllowed or SubmissionRefused; then nothing was written.
     """
-    ids = list(dict.fromkeys(job_ids))
+    by = control.permit(ledger, control.RIGHTS[action], "bulk action", by=by, action=action.value)
+    asked_for = list(dict.fromkeys(job_ids))
+    hidden = monitor.hidden_jobs(ledger, asked_for)
+    ids = [job_id for job_id in asked_for if job_id not in hidden]
     if not ids:
         raise SubmissionRefused(reason="no jobs were chosen; choose some, or search for others")
     if len(ids) > MOST:

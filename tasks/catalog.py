@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from tasks import kinds
+from tasks.access import Person, Right
 from tasks.errors import CollectionBusy, CollectionNotFound, IngestboardError, SubmissionRefused
 from tasks.ledger import Ledger, control, locks, store
 from tasks.ledger.records import Receipt
@@ -20,32 +21,44 @@ from tasks.uploads import Uploads
 LOCK_WAIT_S = 10.0
 
 
-def collections(settings: Settings) -> list[CollectionRow]:
-    """The collections with a published snapshot, by name."""
-    return Shelf(settings.data).collections()
+def collections(settings: Settings, person: Person) -> list[CollectionRow]:
+    """The collections with a published snapshot that this person may see, by name."""
+    return [row for row in Shelf(settings.data).collections() if person.sees(row.name)]
 
 
-def snapshots(settings: Settings, name: str) -> list[SnapshotRow]:
-    """The snapshots of a collection, newest first."""
+def must_see(person: Person, name: str) -> None:
+    """Raises CollectionNotFound for a collection that this person may not see: for them there is none."""
+    if not person.sees(name):
+        raise CollectionNotFound(name=name)
+
+
+def snapshots(settings: Settings, person: Person, name: str) -> list[SnapshotRow]:
+    """The snapshots of a collection, newest first. Raises CollectionNotFound for one that they may not see."""
+    must_see(person, name)
     return Shelf(settings.data).snapshots(name)
 
 
-def held(settings: Settings, name: str) -> list[HeldRow]:
-    """The snapshots of a collection that a gate held back, newest first."""
+def held(settings: Settings, person: Person, name: str) -> list[HeldRow]:
+    """The snapshots of a collection that a gate held back, newest first. Raises CollectionNotFound as above."""
+    must_see(person, name)
     return held_snapshots(Shelf(settings.data), name)
 
 
-def discard_held(ledger: Ledger, name: str, job: str, *, by: str) -> None:
-    """Remove a held snapshot, on the record; safe when absent."""
+def discard_held(ledger: Ledger, name: str, job: str, *, by: str = "") -> None:
+    """Remove a held snapshot, on the record; safe when absent. Raises NotAllowed or CollectionNotFound."""
+    by = control.permit(ledger, Right.DISCARD_HELD, name, by=by)
+    must_see(ledger.person, name)
     remove_held(Shelf(ledger.settings.data), name, job)
     control.record(ledger, "discard held", name, by=by, result=f"What job {job} made for {name} was removed.")
 
 
-def rebuild(ledger: Ledger, name: str, recipe: Recipe, *, by: str) -> Receipt:
+def rebuild(ledger: Ledger, name: str, recipe: Recipe, *, by: str = "") -> Receipt:
     """Make a collection again under another recipe or embedder, as a job; it replaces the snapshot when it is whole.
 
-    Raises CollectionNotFound, and SubmissionRefused when the bytes of a document are no longer kept.
+    Raises NotAllowed, CollectionNotFound, and SubmissionRefused when the bytes of a document are no longer kept.
     """
+    by = control.permit(ledger, Right.REBUILD, name, by=by, action=control.REBUILD)
+    must_see(ledger.person, name)
     settings = ledger.settings
     shelf, uploads = Shelf(settings.data), Uploads(settings.data)
     current = shelf.current(name)
@@ -71,12 +84,14 @@ def rebuild(ledger: Ledger, name: str, recipe: Recipe, *, by: str) -> Receipt:
     )
 
 
-def roll_back(ledger: Ledger, name: str, version: str, *, by: str) -> SnapshotRow:
+def roll_back(ledger: Ledger, name: str, version: str, *, by: str = "") -> SnapshotRow:
     """Make an older (or newer) snapshot the current one, as a job on the board. Searches from here on read it.
 
     It is done by the caller at once and needs no worker; a worker ends it if the caller dies on the way.
-    Raises CollectionNotFound, SnapshotNotFound or CollectionBusy.
+    Raises NotAllowed, CollectionNotFound, SnapshotNotFound or CollectionBusy.
     """
+    by = control.permit(ledger, Right.ROLL_BACK, name, by=by, action=kinds.ROLL_BACK.name)
+    must_see(ledger.person, name)
     shelf = Shelf(ledger.settings.data)
     shelf.manifest(name, version)
     arguments = kinds.RollBackArguments(version=version)

@@ -15,6 +15,7 @@ from io import BytesIO
 
 from tasks import embedded
 from tasks import settings as settings_of
+from tasks.access import PROGRAM
 from tasks.child import Child, python_module
 from tasks.errors import Canceled, Fenced, IngestboardError, PortUnusable
 from tasks.ledger import Ledger, State, connect, control, keys, monitor, store
@@ -160,7 +161,7 @@ def run(settings: Settings) -> None:
         pool = Child("pool", python_module("workers", "-n", "2"), logs / "workers.log", stop_s=20.0)
         pool.start()
         held.callback(_stop, pool)
-        ledger = connect(settings)
+        ledger = connect(settings, PROGRAM)
         print("Filling a scratch board; this takes some seconds ...", flush=True)
         history(ledger)
         _stop(pool)

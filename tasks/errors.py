@@ -337,3 +337,36 @@ class RecordDamaged(IngestboardError):
     """Redis holds something that we never wrote under a name of ours. Data: what (a phrase)."""
 
     sentence = "The record of {what} is damaged in Redis; the janitor sets damaged records aside within a minute."
+
+
+# What somebody who has signed in, or has not, may meet.
+
+
+class NotAllowed(IngestboardError):
+    """The role does not hold the right. Data: person, right (completes 'may not'), role ('' for none), needed."""
+
+    sentence = "{person} may not {right}: that takes the role {needed}, and theirs is {role}; ask an administrator."
+
+
+class NotSignedIn(IngestboardError):
+    """Nobody is known to ask. Data: remedy (a clause)."""
+
+    sentence = "Nobody is signed in here; {remedy}."
+
+
+class RolesUnreadable(IngestboardError):
+    """The roles file cannot be used. Data: path, reason."""
+
+    sentence = "The roles file {path} cannot be used ({reason}); correct it, docs/sign-in.md shows one."
+
+
+class TokenRefused(IngestboardError):
+    """A token that opens nothing. Data: reason (a clause with its remedy)."""
+
+    sentence = "The token was not accepted: {reason}."
+
+
+class AllowanceUsed(IngestboardError):
+    """Somebody has submitted what one person may in this time. Data: person, what, remedy."""
+
+    sentence = "{person} has submitted {what}; {remedy}."

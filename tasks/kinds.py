@@ -12,6 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from tasks.access import Right
 from tasks.errors import SubmissionRefused
 
 
@@ -57,13 +58,17 @@ class BulkArguments(Arguments):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of job. `stages` are what its page shows; `runs` is `module.function` below tasks.ingest.kinds."""
+    """One kind of job. `stages` are what its page shows; `runs` is `module.function` below tasks.ingest.kinds.
+
+    `right` is what asking for one takes.
+    """
 
     name: str
     stages: tuple[str, ...]
     arguments: type[Arguments]
     runs: str
     about: str
+    right: Right
 
     def check(self, raw: str) -> Arguments:
         """The arguments from their JSON. Raises SubmissionRefused with the field's name."""
@@ -75,13 +80,25 @@ class Kind:
             raise SubmissionRefused(reason=f"{self.name}: {field} {first['msg'].lower()}") from None
 
 
-ROLL_BACK = Kind("roll back", ("move",), RollBackArguments, "roll_back.run", "makes an older snapshot current")
-PRUNE = Kind("prune", ("remove",), PruneArguments, "prune.run", "removes old snapshots that nobody reads")
-PUBLISH_HELD = Kind("publish held", ("publish",), HeldArguments, "publish_held.run", "publishes what a gate held back")
-EXPORT = Kind("export", ("write",), ExportArguments, "export.run", "writes a snapshot to a file")
-CLEAN = Kind("clean caches", ("look", "remove"), CleanArguments, "clean.run", "removes cached artifacts and uploads")
+ROLL_BACK = Kind(
+    "roll back", ("move",), RollBackArguments, "roll_back.run", "makes an older snapshot current", Right.ROLL_BACK
+)
+PRUNE = Kind("prune", ("remove",), PruneArguments, "prune.run", "removes old snapshots that nobody reads", Right.PRUNE)
+PUBLISH_HELD = Kind(
+    "publish held",
+    ("publish",),
+    HeldArguments,
+    "publish_held.run",
+    "publishes what a gate held back",
+    Right.PUBLISH_HELD,
+)
+EXPORT = Kind("export", ("write",), ExportArguments, "export.run", "writes a snapshot to a file", Right.EXPORT)
+CLEAN = Kind(
+    "clean caches", ("look", "remove"), CleanArguments, "clean.run", "removes cached artifacts and uploads", Right.CLEAN
+)
 
-BULK = Kind("bulk action", ("act",), BulkArguments, "bulk.run", "does one thing to many jobs")
+# What is done to the jobs takes a right of its own, which tasks.bulk asks for.
+BULK = Kind("bulk action", ("act",), BulkArguments, "bulk.run", "does one thing to many jobs", Right.SEE)
 
 KINDS = {kind.name: kind for kind in (ROLL_BACK, PRUNE, PUBLISH_HELD, EXPORT, CLEAN, BULK)}
 

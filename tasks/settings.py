@@ -47,6 +47,43 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("PORT", "port"),
         description="port the dashboard listens on",
     )
+    auth: Literal["local", "oidc", "proxy"] = Field(
+        default="local",
+        validation_alias=AliasChoices("INGESTBOARD_AUTH", "AUTH", "auth"),
+        description="who signs people in: local (nobody: loopback alone), oidc (an OpenID provider) or proxy "
+        "(a reverse proxy in front of the board)",
+    )
+    roles: Path | None = Field(
+        default=None, description="TOML file of who may do what, read again when it changes; `roles.toml` in DATA"
+    )
+    sign_in: Path | None = Field(
+        default=None, description="TOML file with the [auth] section of the OpenID provider, for oidc; a secret"
+    )
+    groups_claim: str = Field(default="groups", description="claim of the OpenID provider that names groups")
+    session_hours: float = Field(default=12.0, gt=0, le=720, description="hours after which one signs in again")
+    proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="addresses or networks of the reverse proxies that are believed, by ','"
+    )
+    proxy_email_header: str = Field(
+        default="X-Forwarded-Email",
+        pattern=r"^[A-Za-z0-9-]{1,64}$",
+        description="header in which such a proxy names the person",
+    )
+    proxy_groups_header: str = Field(
+        default="X-Forwarded-Groups",
+        pattern=r"^[A-Za-z0-9-]{1,64}$",
+        description="header in which it names their groups, by ','",
+    )
+    token: SecretStr | None = Field(
+        default=None, description="personal token of who uses the command line; made on the page Access"
+    )
+    person_jobs_per_minute: int = Field(default=120, ge=0, description="jobs one person may submit a minute; 0: any")
+    person_jobs_live: int = Field(
+        default=5_000, ge=0, description="jobs one person may have that are not final; 0 for no limit"
+    )
+    person_bytes_per_day: int = Field(
+        default=100 * 1024**3, ge=0, description="bytes one person may submit in 24 hours; 0 for no limit"
+    )
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="names of the dashboard beside loopback and the address it listens on, by ','; `*.` before a "
@@ -140,7 +177,7 @@ class Settings(BaseSettings):
             return tuple(Path(part).expanduser().resolve() for part in value.split(":") if part.strip())
         return value
 
-    @field_validator("allowed_hosts", "rq_functions", mode="before")
+    @field_validator("allowed_hosts", "rq_functions", "proxies", mode="before")
     @classmethod
     def _split_names(cls, value: Any) -> Any:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
@@ -151,6 +188,16 @@ class Settings(BaseSettings):
         for name in value:
             if not re.fullmatch(r"\*|(\*\.)?[A-Za-z0-9._-]*[A-Za-z0-9]", name) and not _is_ipv6(name):
                 raise ValueError(f"{name} is not the name of a host; leave its scheme, port and path out")
+        return value
+
+    @field_validator("proxies", mode="after")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in value:
+            try:
+                ipaddress.ip_network(one)
+            except ValueError:
+                raise ValueError(f"{one} is no address and no network such as 10.0.0.0/24") from None
         return value
 
     @field_validator("rq_functions", mode="after")
@@ -177,6 +224,11 @@ class Settings(BaseSettings):
         if not isinstance(parsed, dict):
             raise ValueError("must be a JSON object")
         return value
+
+    @property
+    def roles_file(self) -> Path:
+        """Where it stands who may do what; without meaning for `local`."""
+        return (self.roles or self.data / "roles.toml").expanduser().resolve()
 
     @property
     def embedded(self) -> bool:

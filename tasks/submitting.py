@@ -53,7 +53,7 @@ def submit_files(
     files: Iterable[tuple[str, BinaryIO]],
     *,
     collection: str,
-    owner: str,
+    owner: str = "",
     priority: str = "default",
     recipe: Recipe | None = None,
     title: str = "",
@@ -68,6 +68,7 @@ def submit_files(
     """
     if not COLLECTION_NAME.fullmatch(collection):
         raise CollectionNameRefused(name=collection)
+    control.permit_submission(ledger, collection, owner=owner)  # before anything is saved
     settings = ledger.settings
     used = with_embedder(recipe, settings)
     uploads = Uploads(settings.data)
@@ -102,7 +103,7 @@ def submit_folder(
     folder: Path,
     *,
     collection: str,
-    owner: str,
+    owner: str = "",
     priority: str = "default",
     recipe: Recipe | None = None,
     title: str = "",
@@ -112,6 +113,7 @@ def submit_folder(
     document_limit_s: float = 0.0,
 ) -> Receipt:
     """Submit a folder on the server from the allow-list; workers save its bytes, save those in zip archives."""
+    control.permit_submission(ledger, collection, owner=owner)
     real = allowed_folder(ledger.settings, folder)
     used = with_embedder(recipe, ledger.settings)
     documents: list[NewDocument] = []

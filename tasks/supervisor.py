@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from tasks import embedded
+from tasks.access import PROGRAM
 from tasks.child import Child, python_module
 from tasks.errors import PortUnusable, ProgramEnded
 from tasks.running import UpLock
@@ -198,7 +199,7 @@ def _reachable(host: str) -> str:
 def _connect(settings: Settings) -> Ledger:
     from tasks.ledger import connect  # brings the Redis client with it: 0.2 s that the children import in
 
-    return connect(settings)
+    return connect(settings, PROGRAM)
 
 
 def _has_pool(ledger: Ledger, pid: int) -> bool:

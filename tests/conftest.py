@@ -15,6 +15,7 @@ import redis
 from playwright.sync_api import Browser, sync_playwright
 
 from tasks import settings as settings_of
+from tasks.access import PROGRAM
 from tasks.embedded import find_server
 from tasks.errors import RedisMissing
 from tasks.ledger import Ledger
@@ -79,7 +80,7 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def fake_ledger(settings: Settings) -> Ledger:
     """A ledger on fakeredis."""
-    return Ledger(fakeredis.FakeRedis(server=fakeredis.FakeServer()), settings)
+    return Ledger(fakeredis.FakeRedis(server=fakeredis.FakeServer()), settings, PROGRAM)
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ def real_ledger(redis_url: str, tmp_path: Path) -> Iterator[Ledger]:
     settings = settings_of.read(data=tmp_path / "data", redis_url=redis_url)
     client = redis.Redis.from_url(redis_url)
     client.flushall()
-    yield Ledger(client, settings)
+    yield Ledger(client, settings, PROGRAM)
     client.close()
 
 

@@ -19,6 +19,7 @@ from types import FrameType
 
 import redis
 
+from tasks.access import PROGRAM
 from tasks.errors import IngestboardError
 from tasks.ingest import preload, run
 from tasks.ledger import Ledger, connect, keys, trouble
@@ -57,7 +58,7 @@ class Pool:
 
     def run(self) -> int:
         """Run until told to stop; the exit code."""
-        connect(self.settings).close()  # a sentence now rather than n of them from the workers
+        connect(self.settings, PROGRAM).close()  # a sentence now rather than n of them from the workers
         preload()
         run.warm(self.settings)
         # lancedb is imported and not used here, which is the case that its warning at each fork does not mean.
@@ -67,7 +68,7 @@ class Pool:
         adopt_orphans()
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
-        ledger = connect(self.settings)
+        ledger = connect(self.settings, PROGRAM)
         sizing = Sizing(ledger, self.name, self.size)
         log.info("pool %s starts %d workers", self.name, self.size)
         asked = beat = float("-inf")
@@ -210,7 +211,7 @@ def _patiently(settings: Settings) -> Ledger:
     said = ""
     while True:
         try:
-            return connect(settings, patience_s=settings.redis_patience_s)
+            return connect(settings, PROGRAM, patience_s=settings.redis_patience_s)
         except IngestboardError as error:
             if str(error) != said:
                 said = str(error)

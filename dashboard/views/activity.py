@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import streamlit as st
 
 from dashboard import connection, csv_export, format, markup, outage
 from dashboard.markup import Column, safe
-from tasks.ledger import activity
+from tasks.ledger import Ledger, activity
 from tasks.ledger.activity import ActivityRow, Page, Wanted
 
 ROWS = 100
@@ -28,8 +30,8 @@ HEADS = ("time", "who", "from", "action", "on", "outcome", "result")
 
 
 @st.cache_resource(ttl=60, show_spinner=False)
-def known() -> tuple[list[str], list[str]]:
-    """The people and actions to choose from."""
+def known(hidden: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """The people and actions to choose from, for all who see as much."""
     return activity.known(connection.redis().ledger)
 
 
@@ -71,7 +73,7 @@ def line(label: str, key: str, icon: str) -> str:
 
 def asked() -> Wanted:
     """What to look for, from the widgets; each is bound to its parameter in the URL."""
-    people, actions = known()
+    people, actions = known(connection.redis().person.hidden)
     with st.container(horizontal=True, vertical_alignment="center", key="activity-filter"):
         text = line("Search results", "q", ":material/search:")
         subject = line("Job, collection or worker", "on", ":material/tag:")
@@ -108,7 +110,7 @@ def nothing(found: Page, wanted: Wanted, before: str) -> str:
 
 
 def table(found: Page, now: datetime) -> str:
-    collections = set(connection.redis().feed.look().collections())
+    collections = set(connection.redis().board().collections())
     return markup.table(COLUMNS, (cells(row, collections, now) for row in found.rows), kind="ib-activity")
 
 
@@ -151,10 +153,10 @@ def pager(found: Page, before: str) -> None:
             st.rerun()
 
 
-def saved(wanted: Wanted) -> list[list[object]]:
+def saved(wanted: Wanted, held: Callable[[], Ledger]) -> list[list[object]]:
     """What matches, for the file; it says so where it is cut."""
     # Made when the file is asked for, which is no run of this page.
-    rows, all_of_it = activity.matching(connection.shared().ledger, wanted, limit=csv_export.ROWS_MOST)
+    rows, all_of_it = activity.matching(held(), wanted, limit=csv_export.ROWS_MOST)
     found: list[list[object]] = [
         [row.at, row.by, row.origin, row.action, row.subject, row.outcome, row.result] for row in rows
     ]
@@ -168,7 +170,8 @@ head.title("Activity")
 outage.banner_if_down()
 wanted = asked()
 with head:
-    csv_export.button("activity", HEADS, lambda: saved(wanted), key="csv-activity", label="CSV of what matches")
+    rows = partial(saved, wanted, connection.later())
+    csv_export.button("activity", HEADS, rows, key="csv-activity", label="CSV of what matches")
 before = activity.known_id(st.query_params.get("before", ""))
 st.session_state["activity:asked"] = (wanted, before)
 st.fragment(shown, run_every=None if before else EVERY_S)()

@@ -46,7 +46,7 @@ def board(top: DeltaGenerator) -> None:
     cause: Cause = st.session_state["board:cause"]
     number: int = st.session_state["board:page"]
     feed = connection.redis().feed
-    mirror = feed.look()
+    mirror = connection.redis().board()
     idle = OUTLINE.idle_s() > connection.redis().settings.idle_minutes * 60
     OUTLINE.redraw_unless(*outline(mirror, wanted, cause, idle))
     if mirror.down:
@@ -54,8 +54,8 @@ def board(top: DeltaGenerator) -> None:
     now = datetime.now(UTC)
     # A tick draws once for all who look; while Redis is away only the ages move on.
     tick = (mirror.read_at, int(now.timestamp()) if mirror.down else 0)
-    top.html(Ready(feed.shared(("top", *tick), lambda: figures(mirror, now))))
-    key = ("board", *tick, wanted, cause, number)
+    top.html(Ready(feed.shared(("top", *tick, mirror.hidden), lambda: figures(mirror, now))))
+    key = ("board", *tick, wanted, cause, number, mirror.hidden)
     st.html(Ready(feed.shared(key, lambda: drawn(mirror, wanted, cause, number, now))))
 
 
@@ -180,7 +180,7 @@ with st.container(horizontal=True, vertical_alignment="bottom", horizontal_align
 OUTLINE.touched()
 board_asking.told()
 top = st.container()
-mirror = connection.redis().feed.look()
+mirror = connection.redis().board()
 cause = Cause(st.query_params.get("cause", ""), st.query_params.get("within", "")) if searching.view() else Cause()
 wanted = Wanted(view=FAILURES)
 if cause.key:

@@ -45,16 +45,16 @@ def search(name: str, version: str) -> None:
 
 def waiting(settings: Settings, published: list[str]) -> list[str]:
     """Collections whose very first snapshot a gate holds: nothing else shows that they are there."""
-    known = connection.redis().feed.look().collections()
+    known = connection.redis().board().collections()
     # A job that was not written by our doors may name no collection at all, and must not cost everybody the page.
     fit = (name for name in known if name not in published and COLLECTION_NAME.fullmatch(name))
-    return [name for name in fit if catalog.held(settings, name)]
+    return [name for name in fit if catalog.held(settings, connection.redis().person, name)]
 
 
 def show(name: str, settings: Settings, now: datetime) -> None:
     """One collection: the search first, and below it one view at a time. Only the open one is computed."""
-    found = catalog.snapshots(settings, name)
-    held = catalog.held(settings, name)
+    found = catalog.snapshots(settings, connection.redis().person, name)
+    held = catalog.held(settings, connection.redis().person, name)
     current = next((row.version for row in found if row.current), "")
     notice = st.container()
     if found:
@@ -84,7 +84,7 @@ outage.banner_if_down()
 actions.told()
 now = datetime.now(UTC)
 settings = connection.redis().settings
-rows = catalog.collections(settings)
+rows = catalog.collections(settings, connection.redis().person)
 names = [row.name for row in rows]
 names += waiting(settings, names)
 if not names:

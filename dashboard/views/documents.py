@@ -12,7 +12,7 @@ from typing import BinaryIO
 import streamlit as st
 from redis.exceptions import RedisError
 
-from dashboard import connection, estimates, folder_sync, format, markup, outage, previews, recipe_form, who
+from dashboard import connection, estimates, folder_sync, format, markup, outage, previews, recipe_form
 from tasks import catalog
 from tasks.errors import CollectionNameRefused, IngestboardError
 from tasks.ledger.control import COLLECTION_NAME
@@ -37,8 +37,8 @@ def renew() -> None:
 
 
 def known_collections(settings: Settings) -> list[str]:
-    published = {row.name for row in catalog.collections(settings)}
-    return sorted(published | set(connection.redis().feed.look().collections()))
+    published = {row.name for row in catalog.collections(settings, connection.redis().person)}
+    return sorted(published | set(connection.redis().board().collections()))
 
 
 def collection_field(settings: Settings, form: str) -> str:
@@ -58,6 +58,9 @@ def collection_field(settings: Settings, form: str) -> str:
     name = name.strip()
     if name and not COLLECTION_NAME.fullmatch(name):
         st.error(markup.literal(CollectionNameRefused(name=name)), icon=":material/error:")
+        return ""
+    if name and not connection.redis().person.sees(name):
+        st.error(markup.literal(f"The collection {name} is for others; choose another name."), icon=":material/error:")
         return ""
     return name
 
@@ -209,7 +212,6 @@ if wanted and recipe:
             files,
             folder,
             collection=collection,
-            owner=who.me(settings),
             priority=priority,
             recipe=recipe,
             sync=sync,

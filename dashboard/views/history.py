@@ -20,8 +20,8 @@ NAMES = {OTHER: "Other collections", UPKEEP: "Jobs without documents"}
 
 
 @st.cache_resource(ttl=20, max_entries=64, show_spinner=False)
-def series_of(collection: str, since: datetime, until: datetime, step_s: int) -> Series:
-    """The figures, read once for all viewers who look at the same time."""
+def series_of(collection: str, since: datetime, until: datetime, step_s: int, hidden: tuple[str, ...] = ()) -> Series:
+    """The figures, read once for all viewers who look at the same time and see as much."""
     return history.series(connection.redis().ledger, collection, since, until, step_s)
 
 
@@ -82,7 +82,7 @@ def shown() -> None:
         # To the minute, so that viewers share what is read.
         until = now.replace(second=0, microsecond=0) + timedelta(minutes=1)
         since = until - back
-    series = series_of(collection, since, until, step_s)
+    series = series_of(collection, since, until, step_s, connection.redis().person.hidden)
     late(series, now)
     total = series.total()
     if not (total.started or total.ended or total.documents or total.oldest_s):
@@ -169,7 +169,8 @@ def nothing(series: Series) -> None:
 st.title("History")
 outage.banner_if_down()
 back, since, until, step_s = asked_time()
-known = series_of("", *((datetime.now(UTC).replace(second=0, microsecond=0),) * 2), 60).collections
+minute = datetime.now(UTC).replace(second=0, microsecond=0)
+known = series_of("", minute, minute, 60, connection.redis().person.hidden).collections
 filters = st.container(horizontal=True, vertical_alignment="center")
 with filters:
     collection = asked_collection(known)

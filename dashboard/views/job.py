@@ -37,7 +37,7 @@ def pace_of(row: JobRow) -> float | None:
     """Seconds between two looks; None once nothing can change any more."""
     if row.final:
         return None
-    mirror = connection.redis().feed.look()
+    mirror = connection.redis().board()
     return of(row.state is not State.QUEUED or mirror.figures.workers_alive > 0)
 
 
@@ -46,12 +46,12 @@ def job() -> None:
     job_id: str = st.session_state["job:id"]
     details = connection.redis().details
     try:
-        detail = details.look(job_id)
+        detail = details.look(job_id, connection.redis().person)
     except JobNotFound:
         OUTLINE.redraw_unless("gone")
         return
     except outage.AWAY:
-        known = details.last(job_id)
+        known = details.last(job_id, connection.redis().person)
         if known is None:
             raise
         detail = known
@@ -86,7 +86,7 @@ def outline(detail: Detail) -> tuple[object, ...]:
 def mark_of(row: JobRow) -> Mark | None:
     """What is wrong with the job at a glance, by what the mirror knows of workers and of its collection."""
     redis = connection.redis()
-    mirror = redis.feed.look()
+    mirror = redis.board()
     return marks.mark(
         row,
         datetime.now(UTC),
@@ -142,7 +142,7 @@ def show(job_id: str) -> None:
     actions.told()
     try:
         # A full run follows an action or a change: the person must see its effect at once.
-        detail = connection.redis().details.look(job_id, fresh=True)
+        detail = connection.redis().details.look(job_id, connection.redis().person, fresh=True)
     except JobNotFound as error:
         OUTLINE.drawn("gone")
         nothing_here("No such job", str(error))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import streamlit as st
@@ -10,6 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import actions, connection, deciding, format, markup, outage, tables, worker_actions, workers_markup
 from dashboard.actions import Question
+from dashboard.mirror import Mirror
 from dashboard.pace import Outline, of
 from dashboard.readings import Seen
 from dashboard.workers_markup import Host, Standing, standing
@@ -30,6 +31,14 @@ class Staff:
     workers: tuple[WorkerRow, ...]
     pools: tuple[PoolRow, ...]
     titles: dict[str, str]
+
+    def seen_on(self, board: Mirror) -> Staff:
+        """The same without what they have in hand of jobs that the board does not show."""
+        hidden = {row.job for row in self.workers if row.job and board.get(row.job) is None}
+        told = fleet.untold(self.workers, hidden)
+        return replace(
+            self, workers=tuple(told), titles={job: title for job, title in self.titles.items() if job not in hidden}
+        )
 
     @property
     def moving(self) -> bool:
@@ -56,7 +65,8 @@ def read(ledger: Ledger) -> Staff:
 
 def look(*, fresh: bool = False) -> Seen[Staff]:
     redis = connection.redis()
-    return redis.readings.look("workers", partial(read, redis.ledger), fresh=fresh)
+    seen = redis.readings.look("workers", partial(read, redis.common), fresh=fresh)
+    return replace(seen, value=seen.value.seen_on(redis.board())) if redis.person.limited else seen
 
 
 def outline(staff: Staff, shown: int) -> tuple[object, ...]:
@@ -76,15 +86,17 @@ def live(top: DeltaGenerator) -> None:
     staff = seen.value
     rows = staff.chosen(host, states)
     OUTLINE.redraw_unless(*outline(staff, len(rows)))
+    hidden = connection.redis().person.hidden
     if seen.down:
         outage.inline(seen.age_s)
     hosts = staff.hosts()
     drawn_once = connection.redis().readings.drawn
-    top.html(drawn_once(("workers", "top", seen.read_at), lambda: workers_markup.figures(staff.workers, len(hosts))))
+    key: tuple[object, ...] = ("workers", "top", seen.read_at, hidden)
+    top.html(drawn_once(key, lambda: workers_markup.figures(staff.workers, len(hosts))))
     if view == HOSTS:
-        st.html(drawn_once(("workers", HOSTS, seen.read_at), lambda: host_table(hosts)))
+        st.html(drawn_once(("workers", HOSTS, seen.read_at, hidden), lambda: host_table(hosts)))
     else:
-        key = ("workers", seen.read_at, host, states, number)
+        key = ("workers", seen.read_at, hidden, host, states, number)
         st.html(drawn_once(key, lambda: drawn(staff, rows, number)))
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from tasks.access import Person
     from tasks.ledger import Ledger
     from tasks.settings import Settings
 
@@ -54,7 +55,10 @@ def settings() -> Settings:
 
 @contextmanager
 def ledger() -> Iterator[Ledger]:
-    """The ledger of this installation. Raises NotRunning, RedisUnreachable or RedisTooOld."""
+    """The ledger of this installation, in the hands of whoever runs this command.
+
+    Raises NotRunning, RedisUnreachable or RedisTooOld, and NotSignedIn or TokenRefused where people sign in.
+    """
     from tasks.errors import NotRunning, RedisUnreachable
     from tasks.ledger import connect
     from tasks.ledger.origin import acting_from
@@ -70,9 +74,37 @@ def ledger() -> Iterator[Ledger]:
     connected.be_patient(min(PATIENCE_S, using.redis_patience_s))
     try:
         with acting_from(f"cli {account()}@{socket.gethostname()}"):
-            yield connected
+            yield connected.held_by(_person(connected))
     finally:
         connected.close()
+
+
+def _person(connected: Ledger) -> Person:
+    """Who runs this command: the account where nobody signs in, else whose token it is."""
+    from tasks.access import Person, Role, RolesFile
+    from tasks.errors import NotSignedIn
+    from tasks.ledger import tokens
+
+    using = connected.settings
+    if using.token is not None:
+        roles = None if using.auth == "local" else RolesFile(using.roles_file).current
+        return tokens.person_of(connected, using.token.get_secret_value(), roles)
+    if using.auth == "local":
+        return Person(owner(), Role.ADMIN)
+    raise NotSignedIn(remedy="make a token on the page Access and put it into INGESTBOARD_TOKEN")
+
+
+@contextmanager
+def reader() -> Iterator[Person]:
+    """Who looks at what lies on disk, for commands that need no Redis where nobody signs in. Raises as `ledger`."""
+    from tasks.access import Person, Role
+
+    using = settings()
+    if using.auth == "local" and using.token is None:
+        yield Person(owner(), Role.ADMIN)
+        return
+    with ledger() as connected:
+        yield connected.person
 
 
 def owner() -> str:

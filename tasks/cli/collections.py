@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tasks.cli import show
-from tasks.cli.app import CollectionName, Json, app, ledger, owner, settings
+from tasks.cli.app import CollectionName, Json, app, ledger, owner, reader, settings
 
 PASSAGE = 300
 
@@ -17,7 +17,8 @@ def collections(json: Json = False) -> None:
     """List the collections."""
     from tasks import catalog
 
-    rows = catalog.collections(settings())
+    with reader() as person:
+        rows = catalog.collections(settings(), person)
     if json:
         show.as_json(rows)
         return
@@ -45,7 +46,8 @@ def snapshots(collection: CollectionName, json: Json = False) -> None:
     from tasks import catalog
     from tasks.errors import CollectionNotFound
 
-    rows = catalog.snapshots(settings(), collection)
+    with reader() as person:
+        rows = catalog.snapshots(settings(), person, collection)
     if not rows:
         raise CollectionNotFound(name=collection)
     if json:
@@ -100,9 +102,12 @@ def search(
     json: Json = False,
 ) -> None:
     """Search the current snapshot of a collection."""
+    from tasks import catalog
     from tasks.ingest.answer import answer  # two seconds of imports that no other command needs
 
-    found = answer(settings(), collection, query, k, version or None)
+    with reader() as person:
+        catalog.must_see(person, collection)
+        found = answer(settings(), collection, query, k, version or None)
     if json:
         show.as_json(found)
         return

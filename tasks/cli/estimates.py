@@ -26,7 +26,7 @@ def estimated(
     json: bool,
 ) -> None:
     """Print the estimate, and with --sync what would be removed. Raises SyncBraked like the submission would."""
-    from tasks import estimate
+    from tasks import catalog, estimate
     from tasks.snapshots.shelf import Shelf
     from tasks.snapshots.syncing import vanished
     from tasks.submitting import clean_name, with_embedder
@@ -34,6 +34,7 @@ def estimated(
     candidates = estimate.look(files)
     made = estimate.estimate(ledger, candidates, with_embedder(recipe, ledger.settings))
     names = [clean_name(one.name) for one in candidates]
+    catalog.must_see(ledger.person, collection)
     gone = vanished(Shelf(ledger.settings.data), collection, names, yes=yes) if sync else []
     if json:
         show.as_json({**asdict(made), "to_remove": gone})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tasks.cli import show
-from tasks.cli.app import CollectionName, Json, app, ledger, owner, settings
+from tasks.cli.app import CollectionName, Json, app, ledger, owner, reader, settings
 
 if TYPE_CHECKING:
     from tasks.kinds import Arguments, Kind
@@ -52,10 +52,13 @@ def told(row: JobRow, json: bool) -> None:
 @app.command(rich_help_panel=PANEL)
 def diff(collection: CollectionName, before: Version, after: Version, json: Json = False) -> None:
     """Say what changed between two snapshots: documents added, removed and changed."""
+    from tasks import catalog
     from tasks.snapshots.diff import diff as between
     from tasks.snapshots.shelf import Shelf
 
-    found = between(Shelf(settings().data), collection, before, after)
+    with reader() as person:
+        catalog.must_see(person, collection)
+        found = between(Shelf(settings().data), collection, before, after)
     if json:
         show.as_json(found)
         return
@@ -81,12 +84,15 @@ def prune(
     json: Json = False,
 ) -> None:
     """Remove old snapshots, never the current one nor one that is being read."""
+    from tasks import catalog
     from tasks.kinds import PRUNE, PruneArguments
     from tasks.snapshots.prune import prune as look
     from tasks.snapshots.shelf import Shelf
 
     if dry_run:
-        found = look(Shelf(settings().data), collection, keep_last=keep, older_than_days=older_than, dry_run=True)
+        with reader() as person:
+            catalog.must_see(person, collection)
+            found = look(Shelf(settings().data), collection, keep_last=keep, older_than_days=older_than, dry_run=True)
         if json:
             show.as_json(found)
         else:
@@ -180,7 +186,7 @@ def held(
             catalog.discard_held(connected, collection, discard, by=owner())
             typer.echo(f"What job {discard} made for {collection} was removed.")
             return
-    rows = catalog.held(settings(), collection)
+        rows = catalog.held(settings(), connected.person, collection)
     if json:
         show.as_json(rows)
         return

@@ -16,6 +16,7 @@ from typing import Any
 from llama_index.core.schema import Document
 
 from tasks import settings as settings_of
+from tasks.access import PROGRAM
 from tasks.errors import Canceled, Fenced, HandedBack, JobNotFound, RecordDamaged, Yielded
 from tasks.ingest import documents, publish, split
 from tasks.ledger import Ledger, connection, monitor, queues, store
@@ -122,7 +123,7 @@ def _worked(job_id: str, shard: str, rq_id: str, work: Callable[[Ledger, store.R
     settings = settings_of.current()
     # A work horse waits for a Redis that is away; what it has in hand is worth more than its place.
     client = connection.client(settings.redis_address(), patience_s=settings.redis_patience_s, give_up=draining.is_set)
-    ledger = Ledger(client, settings)
+    ledger = Ledger(client, settings, PROGRAM)
     worker = _worker_name()
     claim = store.claim(ledger, job_id, shard, rq_id, worker)
     if claim is None:

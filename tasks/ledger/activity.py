@@ -6,7 +6,8 @@ little looks through a bounded number of rows and says from where to go on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +16,7 @@ from tasks.ledger import keys
 from tasks.ledger.connection import Ledger
 from tasks.ledger.records import text, whole
 
+JOB = re.compile(r"[0-9a-f]{12}")
 BATCH = 2_000
 LOOKED_THROUGH = 20_000  # rows of the stream that one page reads at most: about 0.2 s
 
@@ -91,17 +93,47 @@ def page(ledger: Ledger, wanted: Wanted | None = None, *, before: str = "", limi
     while looked < LOOKED_THROUGH:
         batch = limit + 1 if plain else BATCH
         answer: list[Any] = ledger.redis.xrevrange(keys.AUDIT, max=last, min=first, count=batch) or []
-        for raw_id, fields in answer:
-            row = row_of(text(raw_id), {text(name): text(value) for name, value in (fields or {}).items()})
+        rows = [
+            row_of(text(raw_id), {text(name): text(value) for name, value in (fields or {}).items()})
+            for raw_id, fields in answer
+        ]
+        seen = _seen(ledger, rows) if ledger.person.limited else None
+        for row in rows:
             looked += 1
             last = f"({row.id}"
-            if wanted.matches(row):
+            if wanted.matches(row) and (seen is None or row.id in seen):
                 if len(found) == limit:
                     return Page(tuple(found), older=found[-1].id)
                 found.append(row)
         if len(answer) < batch:
             return Page(tuple(found), older="")
     return Page(tuple(found), older=last[1:], looked_back_to=at_of(last[1:]))
+
+
+def _seen(ledger: Ledger, rows: Sequence[ActivityRow]) -> frozenset[str]:
+    """Ids of the rows that this person may read: about no job that they do not see, naming no such collection.
+
+    A job that is gone tells its collection no more, so that its rows are for those who see everything.
+    """
+    person = ledger.person
+    jobs = sorted({row.subject for row in rows if JOB.fullmatch(row.subject)})
+    with ledger.redis.pipeline(transaction=False) as pipe:
+        for job_id in jobs:
+            pipe.hmget(keys.job(job_id), "state", "collection")
+        found = pipe.execute() if jobs else []
+    there = {
+        job_id
+        for job_id, (state, collection) in zip(jobs, found, strict=True)
+        if state is not None and person.sees(text(collection))
+    }
+    return frozenset(
+        row.id
+        for row in rows
+        if (row.subject in there or not JOB.fullmatch(row.subject))
+        and person.sees("")
+        and person.reads(row.subject)
+        and person.reads(row.result)
+    )
 
 
 def matching(ledger: Ledger, wanted: Wanted, *, limit: int) -> tuple[list[ActivityRow], bool]:

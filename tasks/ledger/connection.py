@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
@@ -10,6 +11,7 @@ from typing import Any
 
 import redis
 
+from tasks.access import NOBODY, Person
 from tasks.errors import RecordDamaged, RedisTooOld, RedisUnreachable
 from tasks.ledger import addresses, keys, sentinel
 from tasks.ledger.client import Client
@@ -65,12 +67,24 @@ def source(name: str) -> str:
 
 
 class Ledger:
-    """A Redis client with our scripts. Safe to share between threads; make a new one after a fork."""
+    """A Redis client with our scripts, in the hands of one person: they see what they may and sign what they do.
 
-    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+    Safe to share between threads; make a new one after a fork.
+    """
+
+    def __init__(self, client: redis.Redis, settings: Settings, person: Person = NOBODY) -> None:
         self.redis = client
         self.settings = settings
+        self.person = person
         self._scripts = {name: client.register_script(source(name)) for name in SCRIPTS}
+
+    def held_by(self, person: Person) -> Ledger:
+        """The same connection in the hands of this person."""
+        if person == self.person:
+            return self
+        other = copy.copy(self)
+        other.person = person
+        return other
 
     def run(self, name: str, script_keys: list[str], args: list[str | int | float]) -> Any:
         """Run a script by name; reply as redis-py gives it (bytes, ints, lists).
@@ -185,14 +199,17 @@ def _refusal(url: str, error: redis.RedisError) -> str:
     return WANTS_CERTIFICATE if told == "no connection" and tls and hung_up else told
 
 
-def connect(settings: Settings, *, timeout_s: float = SOCKET_TIMEOUT_S, patience_s: float = 0.0) -> Ledger:
-    """Connect and check the server. Raises RedisUnreachable or RedisTooOld, without any password.
+def connect(
+    settings: Settings, person: Person = NOBODY, *, timeout_s: float = SOCKET_TIMEOUT_S, patience_s: float = 0.0
+) -> Ledger:
+    """Connect in the hands of somebody and check the server. Raises RedisUnreachable or RedisTooOld, without any
+    password.
 
     A page waits for a silent server for `timeout_s` and one retry; workers have more patience.
     """
     url = settings.redis_address()
     try:
-        ledger = Ledger(client(url, timeout_s=timeout_s, patience_s=patience_s), settings)
+        ledger = Ledger(client(url, timeout_s=timeout_s, patience_s=patience_s), settings, person)
         version = str(ledger.redis.info("server").get("redis_version", "0"))
     except ValueError as error:
         raise RedisUnreachable(url=masked(url), reason=f"not a Redis address: {error}") from None

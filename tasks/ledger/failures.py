@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+from tasks.access import Right
 from tasks.errors import SubmissionRefused
 from tasks.ledger import control, keys
 from tasks.ledger.connection import Ledger
@@ -141,11 +142,12 @@ def read(entry_id: Any, fields: Mapping[Any, Any]) -> Failure | Mended | None:
     )
 
 
-def acknowledge(ledger: Ledger, key: str, note: str, *, by: str, cause: str = "") -> str:
+def acknowledge(ledger: Ledger, key: str, note: str, *, by: str = "", cause: str = "") -> str:
     """Say that a cause is known, with a note; the sentence of its audit row."""
     if not re.fullmatch(r"[0-9a-f]{16}", key):
         raise SubmissionRefused(reason="that names no group of failures; choose one on the board")
-    who, said = by or "someone", note.strip()[:NOTE_LONGEST]
+    who = control.permit(ledger, Right.ACKNOWLEDGE, key, by=by)
+    said = note.strip()[:NOTE_LONGEST]
     value = json.dumps({"by": who, "at": ledger.now(), "note": said})
     ledger.redis.hset(keys.ACKNOWLEDGED, key, value)
     _bound(ledger)
@@ -155,12 +157,11 @@ def acknowledge(ledger: Ledger, key: str, note: str, *, by: str, cause: str = ""
     return sentence
 
 
-def withdraw(ledger: Ledger, key: str, *, by: str) -> str:
-    """Take an acknowledgement back; the sentence of its audit row."""
+def withdraw(ledger: Ledger, key: str, *, by: str = "") -> str:
+    """Take an acknowledgement back; the sentence of its audit row. Raises NotAllowed."""
+    by = control.permit(ledger, Right.ACKNOWLEDGE, key, by=by, action="withdraw acknowledgement")
     found = ledger.redis.hdel(keys.ACKNOWLEDGED, key)
-    sentence = (
-        f"{by or 'someone'} took the acknowledgement of a cause back." if found else "That cause was not acknowledged."
-    )
+    sentence = f"{by} took the acknowledgement of a cause back." if found else "That cause was not acknowledged."
     control.record(ledger, "withdraw acknowledgement", key, by=by, result=sentence)
     return sentence
 

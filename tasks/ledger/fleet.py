@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tasks.ledger import keys
 from tasks.ledger.connection import Ledger
 from tasks.ledger.records import Paused, PoolRow, WorkerRow, fields_of, moment, number, text, whole
+from tasks.ledger.sight import hidden_jobs
 
 ALIVE_S = 20.0
 WORKERS_MOST = 5_000  # read at most, the latest to report first: what lists more was not written by workers
 POOL_ALIVE_S = 15.0
+UNTOLD = "-"  # in place of the id of a job that somebody may not see
 
 
 def workers(ledger: Ledger, *, within_s: float = ALIVE_S) -> list[WorkerRow]:
-    """The workers that reported within 20 s, or so long, by name; written off ones too. Three round trips."""
+    """The workers that reported within 20 s, or so long, by name; written off ones too. Three round trips, and
+    another one for who does not see every collection: what is in hand of other jobs is not told to them.
+    """
     now = ledger.now()
     with ledger.redis.pipeline(transaction=False) as pipe:
         pipe.zrangebyscore(keys.WORKERS, now - within_s, "+inf", start=0, num=WORKERS_MOST, withscores=True)
@@ -56,7 +61,12 @@ def workers(ledger: Ledger, *, within_s: float = ALIVE_S) -> list[WorkerRow]:
                 written_off=name in lost,
             )
         )
-    return rows
+    return untold(rows, hidden_jobs(ledger, [row.job for row in rows if row.job]))
+
+
+def untold(rows: Sequence[WorkerRow], hidden: Collection[str]) -> list[WorkerRow]:
+    """The same without what they have in hand of hidden jobs."""
+    return [replace(row, job=UNTOLD, document="", stage="") if row.job in hidden else row for row in rows]
 
 
 def job_titles(ledger: Ledger, rows: Iterable[WorkerRow]) -> dict[str, str]:

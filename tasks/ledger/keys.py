@@ -95,6 +95,11 @@ def submission(token: str) -> str:
     return f"{PREFIX}submission:{token}"
 
 
+def allowance(person: str, what: str, span: int) -> str:
+    """String: what one person submitted in a span of time; expires with it. tasks.ledger.allowance"""
+    return f"{PREFIX}allowance:{person}:{what}:{span}"
+
+
 def wanted(host: str) -> str:
     """Hash {size, low, high}: how many workers a host shall have; low < high sizes itself between them. control"""
     return f"{PREFIX}wanted:{host}"
@@ -140,6 +145,8 @@ def history(resolution: str, span: int, collection: str) -> str:
     return f"{PREFIX}history:{resolution}:{span}:{collection}"
 
 
+TOKENS = f"{PREFIX}tokens"  # hash: id of a personal token -> JSON, its secret hashed. tasks.ledger.tokens
+TOKENS_USED = f"{PREFIX}tokens:used"  # hash: id of a token -> epoch seconds of its last use. tasks.ledger.tokens
 AUDIT = f"{PREFIX}audit"  # stream: who did what to what with which result, the last 100,000. record.lua
 AUDIT_NUMBER = f"{PREFIX}audit:number"  # string: number of the newest audit row. record.lua
 AUDIT_HEAD = f"{PREFIX}audit:head"  # hash {n, hash, id, number, file, size, at, trouble}: last line on disk. chain
@@ -267,6 +274,8 @@ SHAPES: dict[str, tuple[str, int | None]] = {
     HISTORY: ("hash", 100),
     HISTORY_COLLECTIONS: ("zset", 1_000),
     USUAL: ("hash", 1_000),
+    TOKENS: ("hash", 10_000),
+    TOKENS_USED: ("hash", 10_000),
     AUDIT: ("stream", None),
     AUDIT_NUMBER: ("string", None),
     AUDIT_HEAD: ("hash", 100),

@@ -29,6 +29,8 @@ from tasks.ledger.records import (
     text,
     whole,
 )
+from tasks.ledger.sight import hidden_jobs as hidden_jobs
+from tasks.ledger.sight import must_see as must_see
 from tasks.ledger.states import STAGES, DocumentState, State
 
 SCAN = 500
@@ -37,15 +39,21 @@ ENDED = frozenset({DocumentState.COMPLETED, DocumentState.FAILED})
 
 
 def job(ledger: Ledger, job_id: str) -> JobRow:
-    """One job. Raises JobNotFound."""
+    """One job. Raises JobNotFound, also for one that this person may not see."""
     fields = ledger.redis.hgetall(keys.job(job_id))
-    if b"state" not in fields:
+    if b"state" not in fields or not ledger.person.sees(text(fields.get(b"collection"))):
         raise JobNotFound(job=job_id)
     return job_row(job_id, fields)
 
 
+def _must_see_job(ledger: Ledger, job_id: str) -> None:
+    if hidden_jobs(ledger, [job_id]):
+        raise JobNotFound(job=job_id)
+
+
 def documents(ledger: Ledger, job_id: str) -> list[DocumentRow]:
     """The documents of a job, in the order they were submitted. What a canceled job did not get to is canceled."""
+    _must_see_job(ledger, job_id)
     with ledger.redis.pipeline(transaction=True) as pipe:
         pipe.hget(keys.job(job_id), "state")
         pipe.hgetall(keys.documents(job_id))
@@ -58,6 +66,7 @@ def documents(ledger: Ledger, job_id: str) -> list[DocumentRow]:
 
 def events(ledger: Ledger, job_id: str) -> list[EventRow]:
     """The event log of a job, oldest first, 500 lines at most."""
+    _must_see_job(ledger, job_id)
     rows = []
     for raw in ledger.redis.lrange(keys.events(job_id), -EVENTS_KEPT, -1):
         data = fields_of(raw)
@@ -69,6 +78,7 @@ def events(ledger: Ledger, job_id: str) -> list[EventRow]:
 
 def stages(ledger: Ledger, job_id: str) -> list[StageRow]:
     """The stages that a job has been in, in their order."""
+    _must_see_job(ledger, job_id)
     found = {text(name): number(value) for name, value in ledger.redis.hgetall(keys.stages(job_id)).items()}
     rows = []
     for name in sorted({field.rpartition(":")[0] for field in found}):
@@ -81,7 +91,8 @@ def stages(ledger: Ledger, job_id: str) -> list[StageRow]:
 
 
 def gates(ledger: Ledger, collection: str) -> Gates:
-    """The gates of a collection."""
+    """The gates of a collection. Raises CollectionNotFound for one that this person may not see."""
+    must_see(ledger, collection)
     found = ledger.redis.hgetall(keys.gates(collection))
     return Gates(
         max_failed_percent=min(100.0, max(0.0, number(found.get(b"max_failed_percent"), 100.0))),
@@ -129,7 +140,8 @@ def page(
     limit: int = 50,
 ) -> tuple[list[JobRow], int]:
     """A page of jobs, newest first, and how many match. Filters read all jobs; boards use the feed instead."""
-    filtered = bool(states or collection or owner or text)
+    sees = ledger.person.sees
+    filtered = bool(states or collection or owner or text or ledger.person.limited)
     if not filtered:
         total = ledger.redis.zcard(keys.JOBS)
         return _rows(ledger, ledger.redis.zrevrange(keys.JOBS, offset, offset + limit - 1)), total
@@ -137,7 +149,7 @@ def page(
     start, found = 0, 0
     while batch := ledger.redis.zrevrange(keys.JOBS, start, start + SCAN - 1):
         for row in _rows(ledger, batch):
-            if matches(row, states=states, collection=collection, owner=owner, text=text):
+            if sees(row.collection) and matches(row, states=states, collection=collection, owner=owner, text=text):
                 if offset <= found < offset + limit:
                     matching.append(row)
                 found += 1

@@ -9,10 +9,11 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 
+from tasks.access import Right
 from tasks.errors import ViewExists, ViewNotFound, ViewRefused
 from tasks.ledger import keys
 from tasks.ledger.connection import Ledger
-from tasks.ledger.control import record
+from tasks.ledger.control import permit, record
 from tasks.ledger.records import loaded, moment, text
 
 KEPT = 200
@@ -32,13 +33,16 @@ class SavedView:
 
 
 def views(ledger: Ledger) -> list[SavedView]:
-    """All of them, by name."""
+    """Those that name no collection that this person does not see, by name."""
     found = (_view(text(name), raw) for name, raw in ledger.redis.hgetall(keys.SAVED_VIEWS).items())
-    return sorted((view for view in found if view is not None), key=lambda view: view.name.casefold())
+    read = ledger.person.reads
+    seen = (view for view in found if view is not None and read(view.query) and read(view.name))
+    return sorted(seen, key=lambda view: view.name.casefold())
 
 
-def save(ledger: Ledger, name: str, *, query: str, sort: str = "", by: str, replace: bool = False) -> SavedView:
-    """Save a view under a name. Raises ViewRefused, or ViewExists unless it may replace another."""
+def save(ledger: Ledger, name: str, *, query: str, sort: str = "", by: str = "", replace: bool = False) -> SavedView:
+    """Save a view under a name. Raises NotAllowed, ViewRefused, or ViewExists unless it may replace another."""
+    by = permit(ledger, Right.SAVE_VIEWS, name, by=by, action="save view")
     name = " ".join(name.split())
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
         raise ViewRefused(reason=f"its name takes 1 to {LONGEST_NAME} letters, digits, blanks or signs")
@@ -48,7 +52,6 @@ def save(ledger: Ledger, name: str, *, query: str, sort: str = "", by: str, repl
     if before is None and ledger.redis.hlen(keys.SAVED_VIEWS) >= KEPT:
         raise ViewRefused(reason=f"there are {KEPT} views already; delete one that nobody uses")
     now = ledger.now()
-    by = by or "someone"
     value = json.dumps({"query": query, "sort": sort, "by": by, "at": now})
     if replace:
         ledger.redis.hset(keys.SAVED_VIEWS, name, value)
@@ -60,8 +63,9 @@ def save(ledger: Ledger, name: str, *, query: str, sort: str = "", by: str, repl
     return SavedView(name, query, sort, by, moment(now))
 
 
-def forget(ledger: Ledger, name: str, *, by: str) -> None:
-    """Delete a view. Raises ViewNotFound."""
+def forget(ledger: Ledger, name: str, *, by: str = "") -> None:
+    """Delete a view. Raises NotAllowed or ViewNotFound."""
+    by = permit(ledger, Right.SAVE_VIEWS, name, by=by, action="delete view")
     if not ledger.redis.hdel(keys.SAVED_VIEWS, name):
         raise ViewNotFound(name=name)
     record(ledger, "delete view", name, by=by, result=f"The view {name} was deleted.")

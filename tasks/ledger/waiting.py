@@ -102,7 +102,7 @@ def _look(ledger: Ledger, job_id: str) -> _Seen:
         pipe.zrange(keys.ENQUEUED, 0, WEIGHED - 1, withscores=True)
         pipe.zrange(keys.LEASES, 0, WEIGHED - 1)
         fields, shards, clock, beats, drained, gone, paused, suspended, rates, enqueued, leased = pipe.execute()
-    if b"state" not in fields:
+    if b"state" not in fields or not ledger.person.sees(text(fields.get(b"collection"))):
         raise JobNotFound(job=job_id)
     now = clock[0] + clock[1] / 1e6
     alive = frozenset(text(name) for name, beat in beats if now - beat <= fleet.ALIVE_S)

@@ -13,6 +13,7 @@ import pytest
 import redis
 
 from tasks import settings as settings_of
+from tasks.access import PROGRAM
 from tasks.ledger import Ledger, connection, monitor
 from tasks.ledger.records import JobRow
 from tasks.recipe import Recipe
@@ -52,7 +53,7 @@ class Stack:
             folders=(data / "shared",),
             **settings,
         )
-        self.ledger = Ledger(connection.client(url), self.settings)
+        self.ledger = Ledger(connection.client(url), self.settings, PROGRAM)
 
     def start_pool(self, workers: int = 2) -> subprocess.Popen[bytes]:
         """A pool that reports; the caller ends it."""

@@ -17,6 +17,7 @@ from rq.serializers import JSONSerializer
 
 from dashboard.feed import Feed
 from tasks import bulk
+from tasks.access import PROGRAM
 from tasks.errors import RedisUnreachable
 from tasks.ledger import (
     Ledger,
@@ -86,7 +87,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     found = Guarded(data, address(server, WORKER), rq_functions=NOTE)
     found.server, found.admin = server, admin
     found.ledger.close()
-    found.ledger = Ledger(found.as_user(WEB), found.settings)
+    found.ledger = Ledger(found.as_user(WEB), found.settings, PROGRAM)
     admin.acl_log_reset()
     pool = found.start_pool()
     yield found
@@ -262,7 +263,7 @@ def test_the_queues_of_others_are_shown_with_the_optional_lines_alone(stack: Gua
 
 def test_the_reading_user_sees_jobs(stack: Guarded) -> None:
     job_id = stack.submit("Seen.")
-    ledger = Ledger(stack.as_user(READER), stack.settings)
+    ledger = Ledger(stack.as_user(READER), stack.settings, PROGRAM)
     feed = Feed(Reader(ledger), tick_s=0, background=False)
     feed.look()
     assert feed.look().get(job_id) is not None

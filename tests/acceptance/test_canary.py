@@ -28,6 +28,7 @@ from playwright.sync_api import Browser, FilePayload, WebSocket, expect
 from rq import Queue, SimpleWorker
 
 from tasks import settings as settings_of
+from tasks.access import PROGRAM
 from tasks.ledger import Ledger, control, fleet, monitor, saved
 from tasks.ledger.states import State
 from tasks.recipe import Recipe
@@ -133,7 +134,7 @@ class Product:
             embedder=self.environment["INGESTBOARD_EMBEDDER"],
             embedder_args=self.environment["INGESTBOARD_EMBEDDER_ARGS"],
         )
-        self.ledger = Ledger(redis.Redis.from_url(url), settings)
+        self.ledger = Ledger(redis.Redis.from_url(url), settings, PROGRAM)
         self.programs = [self.start("-m", "workers", "-n", "2"), self.start("-m", "dashboard")]
         wait_until(lambda: len(fleet.worker_names(self.ledger)) == 2, timeout_s=60, what="the workers")
         wait_until(lambda: bool(self.fetch("/healthz")), timeout_s=30, what="the dashboard")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import redis
 
+from tasks.access import PROGRAM
 from tasks.ledger import State, connect, keys, monitor
 from tests.acceptance.conftest import Stack, lines
 from tests.acceptance.redis_servers import Server
@@ -73,7 +74,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     hosts = ",".join(f"127.0.0.1:{one.port}" for one in sentinels)
     url = f"redis+sentinel://:{PASSWORD}@{hosts}/{SERVICE}/0"
     found = Watched(data, url, embedder_args=json.dumps({"seen": str(data / "seen.txt")}))
-    found.ledger = connect(found.settings, patience_s=60)
+    found.ledger = connect(found.settings, PROGRAM, patience_s=60)
     found.servers, found.sentinels = [master, replica], sentinels
     pool = found.start_pool()
     yield found
@@ -106,6 +107,6 @@ def test_the_old_master_comes_back_as_a_replica_and_nothing_changes(stack: Watch
     stack.servers[0].start()
     job_id = stack.submit("One more text.", collection="after")
     assert stack.ended(job_id).state is State.COMPLETED
-    fresh = connect(stack.settings)
+    fresh = connect(stack.settings, PROGRAM)
     assert monitor.job(fresh, job_id).state is State.COMPLETED
     fresh.close()

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from tasks import catalog, kinds
+from tasks.access import PROGRAM
 from tasks.errors import SnapshotNotFound, SubmissionRefused
 from tasks.ledger import State, control, monitor
 from tasks.ledger.records import Gates, JobRow
@@ -118,12 +119,12 @@ def test_a_gate_holds_a_bad_job_back_until_a_person_publishes_it(stack: Stack) -
     assert held_back.state is State.FAILED
     assert "50 percent of its documents failed and at most 20 may" in held_back.error
     assert Shelf(stack.data).current("gated") == "000001"
-    (row,) = catalog.held(stack.settings, "gated")
+    (row,) = catalog.held(stack.settings, PROGRAM, "gated")
     assert (row.job, row.documents) == (held_back.id, 2)
     job = asked(stack, kinds.PUBLISH_HELD, kinds.HeldArguments(job=held_back.id), "gated")
     assert job.state is State.COMPLETED, job.error
     assert Shelf(stack.data).snapshots("gated")[0].documents == 2
-    assert catalog.held(stack.settings, "gated") == []
+    assert catalog.held(stack.settings, PROGRAM, "gated") == []
 
 
 def test_what_a_gate_held_back_can_be_discarded(stack: Stack) -> None:
@@ -131,7 +132,7 @@ def test_what_a_gate_held_back_can_be_discarded(stack: Stack) -> None:
     held_back = stack.ended(stack.submit("One is not enough.", collection="empty-handed"))
     assert "it would hold 1 of the 5 documents that must be there at least" in held_back.error
     catalog.discard_held(stack.ledger, "empty-handed", held_back.id, by="ana")
-    assert catalog.held(stack.settings, "empty-handed") == []
+    assert catalog.held(stack.settings, PROGRAM, "empty-handed") == []
     control.set_gates(stack.ledger, "empty-handed", Gates(), by="ana")
     control.retry(stack.ledger, held_back.id, by="ana")
     assert stack.ended(held_back.id).state is State.COMPLETED

@@ -15,6 +15,7 @@ import pytest
 import redis
 
 from tasks import repairs
+from tasks.access import PROGRAM
 from tasks.ledger import State, activity, connect, connection, control, journal, keys, monitor
 from tasks.recipe import Recipe
 from tasks.submitting import submit_files
@@ -62,7 +63,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hurt]:
     seen = data / "seen.txt"
     found = Hurt(data, server.url, embedder_args=json.dumps({"seen": str(seen)}))
     # As a person's programs have it: the tests' own calls wait as well.
-    found.ledger = connect(found.settings, patience_s=60)
+    found.ledger = connect(found.settings, PROGRAM, patience_s=60)
     found.server, found.seen = server, seen
     pool = found.start_pool()
     yield found
@@ -142,7 +143,7 @@ def test_a_redis_that_takes_no_writes_is_waited_for_with_its_reason(
     stack.works()
     stack.server.set(*hurt)
     wait_until(lambda: trouble in stack.said(), what="the reason in the log")
-    impatient = connect(stack.settings)
+    impatient = connect(stack.settings, PROGRAM)
     with pytest.raises(redis.ResponseError):
         control.cancel(impatient, job_id, by="bo")
     impatient.close()

@@ -31,6 +31,7 @@ from websockets.sync.client import connect as connect_socket
 from websockets.typing import Origin, Subprotocol
 
 from dashboard.outage import UNEXPECTED
+from tasks.access import PROGRAM
 from tasks.errors import IngestboardError
 from tasks.ledger import State, connect, fleet, foreign, keys
 from tests.acceptance.conftest import ROOT, Stack, lines
@@ -102,7 +103,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fuzzed]:
     (data / "planted.py").write_text(PLANTED.format(marker=str(found.marker)))
     found.environment["PYTHONPATH"] = str(data)
     found.ledger.close()
-    found.ledger = connect(found.settings)
+    found.ledger = connect(found.settings, PROGRAM)
     found.pool = found.start_pool()
     found.start_board()
     yield found

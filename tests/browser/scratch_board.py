@@ -13,6 +13,7 @@ from typing import Any
 import redis
 
 from tasks import settings as settings_of
+from tasks.access import PROGRAM
 from tasks.ledger import Ledger, control, failures, keys
 from tests.factories import submitted
 from tests.pages.stub_worker import StubWorker
@@ -33,7 +34,7 @@ class ScratchBoard:
         self.address = f"http://127.0.0.1:{port}"
         client = redis.Redis.from_url(redis_url)
         client.flushall()
-        self.ledger = Ledger(client, settings_of.read(data=folder / "data", redis_url=redis_url))
+        self.ledger = Ledger(client, settings_of.read(data=folder / "data", redis_url=redis_url), PROGRAM)
         self.fill()
         environment = {"REDIS_URL": redis_url, "INGESTBOARD_DATA": str(folder / "data"), "PORT": str(port)}
         environment |= self.settings_for(folder)

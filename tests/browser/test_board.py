@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tasks import settings as settings_of
+from tasks.access import PROGRAM
 from tasks.ledger import Ledger, connect, monitor
 from tasks.submitting import submit_files
 from tests.browser.conftest import Frames
@@ -174,7 +175,7 @@ def attempts(ledger: Ledger, jobs: list[str]) -> list[int]:
 
 @pytest.fixture(scope="module")
 def product_ledger(product: Up) -> Iterator[Ledger]:
-    ledger = connect(settings_of.read(data=product.data))
+    ledger = connect(settings_of.read(data=product.data), PROGRAM)
     yield ledger
     ledger.close()
 

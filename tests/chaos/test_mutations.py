@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.access import PROGRAM
 from tasks.errors import IngestboardError
 from tasks.ledger import Ledger, connection
 from tests.chaos import observing, scenes
@@ -109,7 +110,7 @@ def played(world: World, *, broken: bool = False) -> list[str]:
     """All scenes on a new ledger; what the checks say. A broken one may end a scene before its time."""
     history = History()
     world.ledger.redis.flushall()
-    world.ledger = Ledger(world.ledger.redis, world.settings)
+    world.ledger = Ledger(world.ledger.redis, world.settings, PROGRAM)
     witness = Witness(world.server.socket, history)
     witness.start()
     scenes.seen(history, Scene(world, history))  # the witness is there

@@ -19,6 +19,7 @@ import psutil
 import redis
 
 from tasks import settings as settings_of
+from tasks.access import PROGRAM
 from tasks.embedded import find_server
 from tasks.ledger import Ledger, keys, monitor
 from tasks.ledger.connection import client
@@ -185,7 +186,7 @@ class World:
         }
         url = f"unix://{self.server.socket}"
         self.settings = settings_of.read(data=self.data, redis_url=url, **chosen)
-        self.ledger = Ledger(client(url, timeout_s=ANSWER_S), self.settings)
+        self.ledger = Ledger(client(url, timeout_s=ANSWER_S), self.settings, PROGRAM)
         self._words = {"DATA": str(self.data), **{key.upper(): str(value) for key, value in chosen.items()}}
         self.hosts = []
         for at in range(hosts):

@@ -18,6 +18,7 @@ from dashboard.feed import Feed
 from dashboard.query import parse
 from tasks import bulk, repairs
 from tasks import settings as settings_of
+from tasks.access import PROGRAM
 from tasks.errors import IngestboardError
 from tasks.ledger import (
     Ledger,
@@ -62,7 +63,7 @@ QUIET = settings(
 def ledger(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
     """A ledger as our programs have it, with their client."""
     using = settings_of.read(data=tmp_path_factory.mktemp("data"), redis_url=redis_url)
-    made = Ledger(connection.client(redis_url), using)
+    made = Ledger(connection.client(redis_url), using, PROGRAM)
     yield made
     made.close()
 

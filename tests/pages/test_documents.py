@@ -14,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard import connection
 from tasks import catalog
 from tasks import settings as settings_of
+from tasks.access import PROGRAM
 from tasks.ledger import Ledger, monitor
 from tasks.recipe import Recipe
 from tasks.snapshots import CollectionRow, Shelf
@@ -115,7 +116,7 @@ def test_a_recipe_that_does_not_go_together_gets_its_sentence(open_page: Open) -
 
 def test_a_file_that_is_too_large_is_refused_with_a_sentence(tmp_path: Path, open_page: Open) -> None:
     small = settings_of.read(data=tmp_path, redis_url="redis://unused", upload_max_bytes=1024)
-    ledger = Ledger(fakeredis.FakeRedis(), small)
+    ledger = Ledger(fakeredis.FakeRedis(), small, PROGRAM)
     connection.use(ledger, tick_s=0)
     page = open_page("documents")
     page.file_uploader[0].set_value([("big.txt", b"x" * 2000, "text/plain")])
@@ -144,7 +145,7 @@ def test_an_allowed_folder_of_the_server_is_submitted(tmp_path: Path, open_page:
     (inbox / "2026" / "one.txt").write_text("one")
     (inbox / "two.txt").write_text("two")
     allowing = settings_of.read(data=tmp_path / "data", redis_url="redis://unused", folders=(inbox,))
-    ledger = Ledger(fakeredis.FakeRedis(), allowing)
+    ledger = Ledger(fakeredis.FakeRedis(), allowing, PROGRAM)
     connection.use(ledger, tick_s=0)
     page = open_page("documents")
     page.segmented_control(key="source").set_value("Folder on the server").run()
@@ -171,7 +172,9 @@ def folder_page(tmp_path: Path, open_page: Open, names: list[str]) -> tuple[AppT
     with zipfile.ZipFile(inbox / "more.zip", "w") as packed:
         packed.writestr("inner.txt", "inner")
     data = tmp_path / "data"
-    ledger = Ledger(fakeredis.FakeRedis(), settings_of.read(data=data, redis_url="redis://unused", folders=(inbox,)))
+    ledger = Ledger(
+        fakeredis.FakeRedis(), settings_of.read(data=data, redis_url="redis://unused", folders=(inbox,)), PROGRAM
+    )
     connection.use(ledger, tick_s=0)
     lay(Shelf(data), "contracts", "000001")
     page = open_page("documents")

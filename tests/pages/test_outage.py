@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard import connection
 from dashboard.outage import BACK_BY_ITSELF, RETRY_S, UNEXPECTED
 from tasks import settings as settings_of
+from tasks.access import PROGRAM
 from tasks.errors import RedisUnreachable
 from tasks.ledger import Ledger, keys
 from tasks.settings import Settings
@@ -28,7 +29,7 @@ def server() -> fakeredis.FakeServer:
 @pytest.fixture
 def breakable(server: fakeredis.FakeServer, settings: Settings) -> Ledger:
     """A ledger whose server can be taken away."""
-    ledger = Ledger(fakeredis.FakeRedis(server=server), settings)
+    ledger = Ledger(fakeredis.FakeRedis(server=server), settings, PROGRAM)
     connection.use(ledger, tick_s=0)
     return ledger
 
@@ -93,7 +94,7 @@ def test_a_dashboard_that_starts_without_redis_says_so_and_recovers(
     page = AppTest.from_file(APP, default_timeout=20).run()
     shown = page.warning[0].value.replace("\\", "").replace("\N{WORD JOINER}", "")  # as Markdown shows it
     assert "Redis at redis://:***@db:6379 does not answer" in shown
-    monkeypatch.setattr(connection, "connect", lambda settings, **_: Ledger(fakeredis.FakeRedis(), settings))
+    monkeypatch.setattr(connection, "connect", lambda settings, **_: Ledger(fakeredis.FakeRedis(), settings, PROGRAM))
     page.run()
     assert "No jobs yet" in words_of(page)
     connection.use(None)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import redis
 
+from tasks.access import PROGRAM
 from tasks.errors import ActionRefused, IngestboardError, JobNotFound, SubmissionRefused
 from tasks.ledger import Action, Ledger, State, control, keys, monitor, queues, store
 from tasks.ledger.records import text
@@ -207,7 +208,7 @@ def at_once(url: str, ledger: Ledger, *works: Callable[[Ledger], object]) -> lis
     answers: list[object] = [None] * len(works)
 
     def run(at: int) -> None:
-        own = Ledger(redis.Redis.from_url(url), ledger.settings)
+        own = Ledger(redis.Redis.from_url(url), ledger.settings, PROGRAM)
         own.redis.ping()
         gate.wait(10)
         try:

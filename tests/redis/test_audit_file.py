@@ -15,6 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tasks import settings as settings_of
+from tasks.access import PROGRAM
 from tasks.ledger import Action, Ledger, activity, chain, control, keys, origin
 from tasks.ledger.activity import Wanted
 from tasks.ledger.chain import Copier, copying, files
@@ -283,9 +284,8 @@ class DyingDisk(Disk):
 def fresh(folder: Path) -> Ledger:
     data = folder / f"data-{len(list(folder.iterdir()))}"
     data.mkdir()
-    return Ledger(
-        fakeredis.FakeRedis(server=fakeredis.FakeServer()), settings_of.read(data=data, redis_url="redis://x")
-    )
+    using = settings_of.read(data=data, redis_url="redis://x")
+    return Ledger(fakeredis.FakeRedis(server=fakeredis.FakeServer()), using, PROGRAM)
 
 
 @hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from redis.exceptions import WatchError
 
 from tasks import settings as settings_of
+from tasks.access import PROGRAM
 from tasks.kinds import CLEAN
 from tasks.ledger import Ledger, control, history, keys, rolling, store
 from tasks.ledger.buckets import ALL, DAY, HOUR, MINUTE, OTHER, UPKEEP, Bucket, Durations, decode
@@ -289,7 +290,7 @@ STEPS = st.lists(
 @hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_order_of_facts_and_crashes_rolls_up_to_the_same_sums(steps: list[tuple[str, Any, int]]) -> None:
     config = settings_of.read(data="/nonexistent", redis_url="redis://unused")
-    ledger = Ledger(fakeredis.FakeRedis(server=fakeredis.FakeServer()), config)
+    ledger = Ledger(fakeredis.FakeRedis(server=fakeredis.FakeServer()), config, PROGRAM)
     now = ledger.now() - 7000
     wanted: dict[str, Bucket] = {"": Bucket(), "a": Bucket(), "b": Bucket()}
     with pytest.MonkeyPatch.context() as monkeypatch:

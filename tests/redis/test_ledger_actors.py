@@ -27,6 +27,7 @@ from hypothesis.stateful import (
 )
 
 from tasks import settings as settings_of
+from tasks.access import PROGRAM
 from tasks.errors import Canceled, Fenced, IngestboardError
 from tasks.ledger import FINAL, Ledger, State, control, keys, monitor, store
 from tasks.ledger.records import text, whole
@@ -52,7 +53,7 @@ class Actors(RuleBasedStateMachine):
         client = redis.Redis.from_url(self.url)
         client.flushall()
         config = settings_of.read(data="/nonexistent", redis_url=self.url, shard_tries=TRIES)
-        self.ledger = Ledger(client, config)
+        self.ledger = Ledger(client, config, PROGRAM)
         self.held: dict[str, store.Claim] = {}  # what each worker works on
         self.silent: list[store.Claim] = []  # held by workers that went silent, their leases not yet at an end
         self.zombies: list[store.Claim] = []  # taken from them since

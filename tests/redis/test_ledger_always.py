@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
 from tasks import settings as settings_of
+from tasks.access import PROGRAM
 from tasks.errors import Canceled, Fenced, IngestboardError
 from tasks.ledger import FINAL, Ledger, State, control, keys, monitor, store
 from tasks.ledger.records import text
@@ -28,7 +29,7 @@ class LifeOfJobs(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
         config = settings_of.read(data="/nonexistent", redis_url="redis://unused", shard_tries=2)
-        self.ledger = Ledger(fakeredis.FakeRedis(server=fakeredis.FakeServer()), config)
+        self.ledger = Ledger(fakeredis.FakeRedis(server=fakeredis.FakeServer()), config, PROGRAM)
         self.seen: dict[str, tuple[State, int, float]] = {}
 
     @rule(target=jobs, count=st.integers(1, 20))

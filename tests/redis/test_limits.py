@@ -10,11 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks import settings as settings_of
+from tasks.access import PROGRAM
 from tasks.ledger import Ledger, keys, limits
 
 
 def limited(ledger: Ledger, **limits_a_minute: Any) -> Ledger:
-    return Ledger(ledger.redis, settings_of.read(data=ledger.settings.data, **limits_a_minute))
+    return Ledger(ledger.redis, settings_of.read(data=ledger.settings.data, **limits_a_minute), PROGRAM)
 
 
 def test_without_a_limit_nothing_is_asked(ledger: Ledger) -> None:

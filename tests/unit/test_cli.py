@@ -18,6 +18,7 @@ import pytest
 import redis
 
 from tasks import settings as settings_of
+from tasks.access import PROGRAM
 from tasks.cli import main, show
 from tasks.ledger import Ledger, State, connect, fleet, keys, monitor, store
 from tests.factories import claimed, finish_documents, run_to_publish, submitted
@@ -65,7 +66,7 @@ def ask(environment: None, capsys: pytest.CaptureFixture[str]) -> Ask:
 
 @pytest.fixture
 def ledger(environment: None) -> Iterator[Ledger]:
-    connected = connect(settings_of.current())
+    connected = connect(settings_of.current(), PROGRAM)
     yield connected
     connected.close()
 

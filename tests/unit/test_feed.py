@@ -11,6 +11,7 @@ from redis.exceptions import ConnectionError as RedisAway
 
 from dashboard.feed import BEAT_S, TICK_S, Feed
 from dashboard.query import Query
+from tasks.access import PROGRAM
 from tasks.ledger import Ledger, control, keys
 from tasks.ledger.changes import Reader
 from tasks.ledger.news import Cursor, News, Walk
@@ -130,7 +131,7 @@ def test_changes_are_mirrored_newest_first(fake_ledger: Ledger) -> None:
 
 def test_without_redis_the_last_data_stay_and_say_that_they_are_old(settings: Settings) -> None:
     server = fakeredis.FakeServer()
-    ledger = Ledger(fakeredis.FakeRedis(server=server), settings)
+    ledger = Ledger(fakeredis.FakeRedis(server=server), settings, PROGRAM)
     submitted(ledger, title="one")
     feed = Feed(Reader(ledger), tick_s=0)
     feed.look()
@@ -149,12 +150,12 @@ def test_without_redis_and_without_data_the_error_is_the_answer(settings: Settin
     server = fakeredis.FakeServer()
     server.connected = False
     with pytest.raises(RedisAway):
-        Feed(Reader(Ledger(fakeredis.FakeRedis(server=server), settings))).look()
+        Feed(Reader(Ledger(fakeredis.FakeRedis(server=server), settings, PROGRAM))).look()
 
 
 def test_a_walk_that_redis_interrupts_goes_on_when_it_is_back(settings: Settings) -> None:
     server = fakeredis.FakeServer()
-    ledger = Ledger(fakeredis.FakeRedis(server=server), settings)
+    ledger = Ledger(fakeredis.FakeRedis(server=server), settings, PROGRAM)
     for _ in range(20):
         submitted(ledger)
     feed = Feed(Reader(ledger), tick_s=0, first=5, portion=5, background=False)

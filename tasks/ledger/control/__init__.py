@@ -1,13 +1,15 @@
 """Every write that a person causes, with its audit row. Pages and CLI act through here alone.
 
 Each function answers with a receipt or a sentence, or raises an error that is a sentence; a lost race is such a
-sentence. `submission` and `writing` make jobs, `acting` stops and retries them, `steering` is about queues, workers
-and pools, `foreign` about the RQ jobs of other programs.
+sentence. Whether the person may is asked in each of them, by `permission`. `submission` and `writing` make jobs,
+`acting` stops and retries them, `steering` is about queues, workers and pools, `foreign` about the RQ jobs of other
+programs.
 """
 
-from tasks.ledger.control.acting import PAST, act, cancel, delete, reprioritise, retry
+from tasks.ledger.control.acting import PAST, RIGHTS, act, cancel, delete, reprioritise, retry
 from tasks.ledger.control.audit import record
 from tasks.ledger.control.foreign import delete_foreign, move_foreign, requeue_foreign, stop_foreign
+from tasks.ledger.control.permission import permit
 from tasks.ledger.control.steering import (
     WRITTEN_OFF_HOW,
     drain,
@@ -27,6 +29,7 @@ from tasks.ledger.control.submission import (
     NewDocument,
     Submission,
     Sync,
+    permit_submission,
     request,
     submit,
     submit_many,
@@ -38,6 +41,7 @@ __all__ = [
     "INGEST",
     "PAST",
     "REBUILD",
+    "RIGHTS",
     "WRITTEN_OFF_HOW",
     "NewDocument",
     "Submission",
@@ -51,6 +55,8 @@ __all__ = [
     "forget_workers",
     "move_foreign",
     "pause",
+    "permit",
+    "permit_submission",
     "record",
     "reprioritise",
     "request",

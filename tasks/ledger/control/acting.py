@@ -11,10 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
+from tasks.access import Right
 from tasks.errors import ActionRefused, IngestboardError, JobNotFound, SubmissionRefused, TooLateToCancel
 from tasks.ledger import fleet, keys, monitor, queues, store
 from tasks.ledger.connection import Ledger
 from tasks.ledger.control import audit, steering
+from tasks.ledger.control.permission import permit
 from tasks.ledger.control.submission import AT_ONCE, counted
 from tasks.ledger.control.writing import cut, deliver_all, window
 from tasks.ledger.records import DocumentRow, JobRow, Outcomes, Receipt, Refused, job_row, text, whole
@@ -30,37 +32,42 @@ PAST = {
     Action.WRITE_OFF: "taken from its worker",
 }
 
+RIGHTS = {action: Right[action.name] for action in Action}
+
 Answer = Receipt | IngestboardError
+Work = Callable[[Ledger, Sequence[str], str], list[Answer]]
 
 
-def cancel(ledger: Ledger, job_id: str, *, by: str, force: bool = False) -> Receipt:
-    """Ask for the stop of a job. Raises JobNotFound, ActionRefused or TooLateToCancel.
+def cancel(ledger: Ledger, job_id: str, *, by: str = "", force: bool = False) -> Receipt:
+    """Ask for the stop of a job. Raises NotAllowed, JobNotFound, ActionRefused or TooLateToCancel.
 
     The receipt tells what is known now; `monitor.receipt` gives the confirmed one once the work has stopped.
     """
-    asked = _only(_cancel(ledger, [job_id], by=by, force=force))
+    action = Action.FORCE_STOP if force else Action.CANCEL
+    asked = _only(_asked(ledger, action, [job_id], by, partial(_cancel, force=force)))
     known = monitor.receipt(ledger, job_id)
     return asked if known is None else replace(known, state=asked.state, action=asked.action, sentence=asked.sentence)
 
 
 def retry(
-    ledger: Ledger, job_id: str, *, by: str, failed_only: bool = True, documents: Sequence[int] | None = None
+    ledger: Ledger, job_id: str, *, by: str = "", failed_only: bool = True, documents: Sequence[int] | None = None
 ) -> Receipt:
     """Run a final job again as a new attempt: what did not complete, all of it, or the documents of these numbers.
 
-    Raises JobNotFound or ActionRefused.
+    Raises NotAllowed, JobNotFound or ActionRefused.
     """
-    return _only(_retry(ledger, [job_id], by=by, failed_only=failed_only, documents=documents))
+    work = partial(_retry, failed_only=failed_only, documents=documents)
+    return _only(_asked(ledger, Action.RETRY, [job_id], by, work))
 
 
-def delete(ledger: Ledger, job_id: str, *, by: str) -> Receipt:
-    """Take a final job off the board. Raises JobNotFound or ActionRefused."""
-    return _only(_delete(ledger, [job_id], by=by))
+def delete(ledger: Ledger, job_id: str, *, by: str = "") -> Receipt:
+    """Take a final job off the board. Raises NotAllowed, JobNotFound or ActionRefused."""
+    return _only(_asked(ledger, Action.DELETE, [job_id], by, _delete))
 
 
-def reprioritise(ledger: Ledger, job_id: str, priority: str, *, by: str) -> Receipt:
-    """Move a live job to another queue, with what of it waits. Raises JobNotFound or ActionRefused."""
-    return _only(_reprioritise(ledger, [job_id], by=by, priority=priority))
+def reprioritise(ledger: Ledger, job_id: str, priority: str, *, by: str = "") -> Receipt:
+    """Move a live job to another queue, with what of it waits. Raises NotAllowed, JobNotFound or ActionRefused."""
+    return _only(_asked(ledger, Action.REPRIORITISE, [job_id], by, partial(_reprioritise, priority=priority)))
 
 
 def act(
@@ -68,33 +75,34 @@ def act(
     action: Action,
     job_ids: Sequence[str],
     *,
-    by: str,
+    by: str = "",
     failed_only: bool = True,
     documents: Sequence[int] | None = None,
     priority: str = "",
 ) -> Outcomes:
     """Do one thing to many jobs: the receipts of those that took it, and of the others why they did not.
 
-    Its round trips grow with every 500 jobs, not with each. A job that is named twice is asked once.
+    Raises NotAllowed; then nothing was done. Its round trips grow with every 500 jobs, not with each. A job that is
+    named twice is asked once.
     """
-    work: Callable[[Ledger, Sequence[str]], list[Answer]]
+    work: Work
     match action:
         case Action.CANCEL | Action.FORCE_STOP:
-            work = partial(_cancel, by=by, force=action is Action.FORCE_STOP)
+            work = partial(_cancel, force=action is Action.FORCE_STOP)
         case Action.RETRY:
-            work = partial(_retry, by=by, failed_only=failed_only, documents=documents)
+            work = partial(_retry, failed_only=failed_only, documents=documents)
         case Action.DELETE:
-            work = partial(_delete, by=by)
+            work = _delete
         case Action.REPRIORITISE:
-            work = partial(_reprioritise, by=by, priority=priority)
+            work = partial(_reprioritise, priority=priority)
         case Action.WRITE_OFF:
-            work = partial(_write_off, by=by)
+            work = _write_off
     ids = list(dict.fromkeys(job_ids))
     done: list[Receipt] = []
     refused: list[Refused] = []
     for first in range(0, len(ids), AT_ONCE):
         some = ids[first : first + AT_ONCE]
-        for job_id, answer in zip(some, work(ledger, some), strict=True):
+        for job_id, answer in zip(some, _asked(ledger, action, some, by, work), strict=True):
             if isinstance(answer, Receipt):
                 done.append(answer)
             else:
@@ -102,7 +110,19 @@ def act(
     return Outcomes(action, tuple(done), tuple(refused))
 
 
-def _cancel(ledger: Ledger, ids: Sequence[str], *, by: str, force: bool) -> list[Answer]:
+def _asked(ledger: Ledger, action: Action, ids: Sequence[str], by: str, work: Work) -> list[Answer]:
+    """Do it, if this person may, to those of the jobs that they see; the others are not there for them."""
+    by = permit(ledger, RIGHTS[action], ids, by=by, action=action.value)
+    hidden = monitor.hidden_jobs(ledger, ids)
+    if hidden:
+        told = [(job_id, str(JobNotFound(job=job_id))) for job_id in ids if job_id in hidden]
+        audit.record_all(ledger, action.value, told, by=by, refused=hidden)
+    seen = [job_id for job_id in ids if job_id not in hidden]
+    answers = dict(zip(seen, work(ledger, seen, by), strict=True)) if seen else {}
+    return [answers[job_id] if job_id in answers else JobNotFound(job=job_id) for job_id in ids]
+
+
+def _cancel(ledger: Ledger, ids: Sequence[str], by: str, *, force: bool) -> list[Answer]:
     action = Action.FORCE_STOP if force else Action.CANCEL
     replies = ledger.transitions("cancel", [(one, [by or "someone", "1" if force else "0"], ()) for one in ids])
     answers: list[Answer] = []
@@ -129,7 +149,7 @@ def _cancel(ledger: Ledger, ids: Sequence[str], *, by: str, force: bool) -> list
 
 
 def _retry(
-    ledger: Ledger, ids: Sequence[str], *, by: str, failed_only: bool, documents: Sequence[int] | None
+    ledger: Ledger, ids: Sequence[str], by: str, *, failed_only: bool, documents: Sequence[int] | None
 ) -> list[Answer]:
     workers = len(fleet.worker_names(ledger))
     held = window(workers)
@@ -168,7 +188,7 @@ def _retry(
     return _recorded(ledger, Action.RETRY, ids, [answers[job_id] for job_id in ids], by)
 
 
-def _delete(ledger: Ledger, ids: Sequence[str], *, by: str) -> list[Answer]:
+def _delete(ledger: Ledger, ids: Sequence[str], by: str) -> list[Answer]:
     with ledger.redis.pipeline(transaction=False) as pipe:
         for job_id in ids:
             pipe.hget(keys.job(job_id), "state")
@@ -186,7 +206,7 @@ def _delete(ledger: Ledger, ids: Sequence[str], *, by: str) -> list[Answer]:
     return _recorded(ledger, Action.DELETE, ids, answers, by)
 
 
-def _reprioritise(ledger: Ledger, ids: Sequence[str], *, by: str, priority: str) -> list[Answer]:
+def _reprioritise(ledger: Ledger, ids: Sequence[str], by: str, *, priority: str) -> list[Answer]:
     if priority not in QUEUES:
         raise SubmissionRefused(reason=f"{priority!r} is no priority; use {', '.join(QUEUES)}")
     target = queues.queue_name(ledger, priority)
@@ -211,7 +231,7 @@ def _reprioritise(ledger: Ledger, ids: Sequence[str], *, by: str, priority: str)
     return _recorded(ledger, Action.REPRIORITISE, ids, answers, by)
 
 
-def _write_off(ledger: Ledger, ids: Sequence[str], *, by: str) -> list[Answer]:
+def _write_off(ledger: Ledger, ids: Sequence[str], by: str) -> list[Answer]:
     answers: list[Answer] = []
     for job_id in ids:
         try:

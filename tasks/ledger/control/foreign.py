@@ -13,14 +13,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+from tasks.access import Right
 from tasks.errors import ForeignActionRefused, ForeignJobNotFound
 from tasks.ledger import foreign, keys
 from tasks.ledger.connection import Ledger
 from tasks.ledger.control.audit import record
+from tasks.ledger.control.permission import permit
 from tasks.ledger.records import text
 
 Move = Literal["requeue", "delete"]
 
+RIGHTS: dict[Move, Right] = {"requeue": Right.REQUEUE_FOREIGN, "delete": Right.DELETE_FOREIGN}
 PAST = {"requeue": "requeued", "delete": "deleted", "stop": "stopped"}
 MANY = 10_000  # jobs that one request moves at most
 BATCH = 200  # of them in one step: other clients of the Redis wait for that long
@@ -37,21 +40,22 @@ class ForeignReceipt:
     sentence: str
 
 
-def requeue_foreign(ledger: Ledger, queue: str, rq_id: str, *, by: str) -> ForeignReceipt:
+def requeue_foreign(ledger: Ledger, queue: str, rq_id: str, *, by: str = "") -> ForeignReceipt:
     """Put a failed or canceled RQ job back into its queue. Raises ForeignActionRefused or ForeignJobNotFound."""
     return _one(ledger, "requeue", queue, rq_id, by)
 
 
-def delete_foreign(ledger: Ledger, queue: str, rq_id: str, *, by: str) -> ForeignReceipt:
+def delete_foreign(ledger: Ledger, queue: str, rq_id: str, *, by: str = "") -> ForeignReceipt:
     """Delete an RQ job with all that RQ keeps of it. Raises ForeignActionRefused or ForeignJobNotFound."""
     return _one(ledger, "delete", queue, rq_id, by)
 
 
-def stop_foreign(ledger: Ledger, rq_id: str, *, by: str) -> ForeignReceipt:
+def stop_foreign(ledger: Ledger, rq_id: str, *, by: str = "") -> ForeignReceipt:
     """Ask the worker of an RQ job to stop it; `foreign.standing` tells what became of it.
 
     Raises ForeignActionRefused when it does not run or nobody hears the command, or ForeignJobNotFound.
     """
+    by = permit(ledger, Right.STOP_FOREIGN, rq_id, by=by, action="stop RQ job")
     found = foreign.job(ledger, rq_id)
     if found.ours:
         raise _refused(ledger, rq_id, "stop", f"ours:{foreign.owner_of(found.description)}", by)
@@ -67,12 +71,13 @@ def stop_foreign(ledger: Ledger, rq_id: str, *, by: str) -> ForeignReceipt:
 
 
 def move_foreign(
-    ledger: Ledger, action: Move, queue: str, registry: str, *, by: str, most: int = MANY
+    ledger: Ledger, action: Move, queue: str, registry: str, *, by: str = "", most: int = MANY
 ) -> ForeignReceipt:
     """Requeue or delete what one registry of a queue holds now, `most` at most. What cannot be stays.
 
     Atomic for each job, not for all of them: workers go on meanwhile.
     """
+    by = permit(ledger, RIGHTS[action], queue, by=by, action=f"{action} RQ jobs")
     source = keys.rq_queue(queue) if registry == "queued" else keys.rq_registry(registry, queue)
     read = ledger.redis.lrange if registry == "queued" else ledger.redis.zrange
     ids = read(source, 0, most - 1)
@@ -95,6 +100,7 @@ def _many(ledger: Ledger, action: Move, queue: str, rq_ids: Sequence[str], regis
 
 
 def _one(ledger: Ledger, action: Move, queue: str, rq_id: str, by: str) -> ForeignReceipt:
+    by = permit(ledger, RIGHTS[action], rq_id, by=by, action=f"{action} RQ job")
     (answer,) = _ask(ledger, action, queue, [rq_id])
     if answer == "gone":
         raise ForeignJobNotFound(job=rq_id)

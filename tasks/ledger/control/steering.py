@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from tasks.access import Right
 from tasks.errors import (
     ActionRefused,
     CollectionNameRefused,
@@ -17,6 +18,7 @@ from tasks.errors import (
 from tasks.ledger import fleet, keys, locks, monitor, queues, store
 from tasks.ledger.connection import Ledger
 from tasks.ledger.control import audit
+from tasks.ledger.control.permission import permit
 from tasks.ledger.control.submission import COLLECTION_NAME, INGEST, REBUILD, counted
 from tasks.ledger.records import Gates, Receipt, fields_of, number, text, whole
 from tasks.ledger.states import Action, State, allows, states_allowing
@@ -27,8 +29,9 @@ WRITTEN_OFF_HOW = "by writing off its worker"
 REMEMBERED_S = 7 * 86_400  # how long a worker that was written off may sleep and is still told when it wakes
 
 
-def pause(ledger: Ledger, queue: str, *, by: str, why: str = "") -> str:
+def pause(ledger: Ledger, queue: str, *, by: str = "", why: str = "") -> str:
     """Let workers start nothing more from one of our queues; the sentence of its audit row. Raises SteeringRefused."""
+    by = permit(ledger, Right.PAUSE, queue, by=by, action="pause")
     _queue(queue)
     note = json.dumps({"by": by or "someone", "at": ledger.now(), "why": why})
     new = bool(ledger.redis.hsetnx(keys.PAUSED, queue, note))
@@ -39,8 +42,9 @@ def pause(ledger: Ledger, queue: str, *, by: str, why: str = "") -> str:
     return sentence
 
 
-def resume(ledger: Ledger, queue: str, *, by: str) -> str:
+def resume(ledger: Ledger, queue: str, *, by: str = "") -> str:
     """Let workers take from the queue again. Raises SteeringRefused."""
+    by = permit(ledger, Right.PAUSE, queue, by=by, action="resume")
     _queue(queue)
     if not ledger.redis.hdel(keys.PAUSED, queue):
         raise SteeringRefused(reason=f"the queue {queue} is not paused")
@@ -50,8 +54,9 @@ def resume(ledger: Ledger, queue: str, *, by: str) -> str:
     return sentence
 
 
-def drain(ledger: Ledger, worker: str, *, by: str) -> str:
+def drain(ledger: Ledger, worker: str, *, by: str = "") -> str:
     """Let a worker end what it has in hand and take nothing more. Raises WorkerNotFound or SteeringRefused."""
+    by = permit(ledger, Right.DRAIN, worker, by=by, action="drain")
     _worker(ledger, worker)
     if not ledger.redis.hsetnx(keys.DRAINED, worker, _note(ledger, by)):
         raise SteeringRefused(reason=f"the worker {worker} is drained already")
@@ -60,8 +65,9 @@ def drain(ledger: Ledger, worker: str, *, by: str) -> str:
     return sentence
 
 
-def undrain(ledger: Ledger, worker: str, *, by: str) -> str:
+def undrain(ledger: Ledger, worker: str, *, by: str = "") -> str:
     """Let a drained worker take work again. Raises SteeringRefused."""
+    by = permit(ledger, Right.DRAIN, worker, by=by, action="undrain")
     if not ledger.redis.hdel(keys.DRAINED, worker):
         raise SteeringRefused(reason=f"the worker {worker} is not drained")
     sentence = f"Worker {worker} takes work again."
@@ -69,11 +75,12 @@ def undrain(ledger: Ledger, worker: str, *, by: str) -> str:
     return sentence
 
 
-def scale(ledger: Ledger, host: str, size: int, *, by: str, low: int = 0, high: int = 0) -> str:
+def scale(ledger: Ledger, host: str, size: int, *, by: str = "", low: int = 0, high: int = 0) -> str:
     """How many workers the pools of a host shall have; with low < high they size themselves between the two.
 
     Raises SteeringRefused.
     """
+    by = permit(ledger, Right.SCALE, host, by=by, action="scale")
     alive = {pool.host for pool in fleet.pools(ledger) if pool.alive}
     if host not in alive:
         known = f"pools are on {', '.join(sorted(alive))}" if alive else "no pool is alive; start `python -m workers`"
@@ -92,11 +99,12 @@ def scale(ledger: Ledger, host: str, size: int, *, by: str, low: int = 0, high: 
     return sentence
 
 
-def write_off(ledger: Ledger, worker: str, *, by: str) -> str:
+def write_off(ledger: Ledger, worker: str, *, by: str = "") -> str:
     """Give up a worker that does not answer: what it has in hand goes on elsewhere, and it can write nothing more.
 
     Raises WorkerNotFound.
     """
+    by = permit(ledger, Right.WRITE_OFF, worker, by=by, action=Action.WRITE_OFF.value)
     held = _in_hand(ledger, worker)
     if not held:
         _worker(ledger, worker)
@@ -105,10 +113,11 @@ def write_off(ledger: Ledger, worker: str, *, by: str) -> str:
     return sentence
 
 
-def write_off_workers_of(ledger: Ledger, job_id: str, *, by: str) -> Receipt:
+def write_off_workers_of(ledger: Ledger, job_id: str, *, by: str = "") -> Receipt:
     """Give up the workers that have a job in hand and do not answer: all of one that should have stopped, else those
     that are gone. Raises JobNotFound or ActionRefused.
     """
+    by = permit(ledger, Right.WRITE_OFF, job_id, by=by, action=Action.WRITE_OFF.value)
     row = monitor.job(ledger, job_id)
     if not allows(row.state, Action.WRITE_OFF):
         raise ActionRefused(
@@ -134,6 +143,7 @@ def write_off_workers_of(ledger: Ledger, job_id: str, *, by: str) -> Receipt:
 
 def forget_workers(ledger: Ledger) -> None:
     """Notes about workers that are long gone go. For the janitor."""
+    permit(ledger, Right.UPKEEP, "workers")
     with ledger.redis.pipeline(transaction=False) as pipe:
         pipe.hgetall(keys.DRAINED)
         pipe.hgetall(keys.WRITTEN_OFF)
@@ -147,10 +157,12 @@ def forget_workers(ledger: Ledger) -> None:
         ledger.redis.hdel(keys.WRITTEN_OFF, *old)
 
 
-def set_gates(ledger: Ledger, collection: str, gates: Gates, *, by: str) -> str:
+def set_gates(ledger: Ledger, collection: str, gates: Gates, *, by: str = "") -> str:
     """Set what a publish to the collection must pass; the sentence of its audit row. Raises CollectionNameRefused."""
+    by = permit(ledger, Right.SET_GATES, collection, by=by, action="set gates")
     if not COLLECTION_NAME.fullmatch(collection):
         raise CollectionNameRefused(name=collection)
+    monitor.must_see(ledger, collection)
     if not (0 <= gates.max_failed_percent <= 100 and gates.min_documents >= 0):
         raise SubmissionRefused(reason="a gate takes a share of 0 to 100 percent and a number of documents")
     if gates.open:

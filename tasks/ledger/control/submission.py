@@ -10,10 +10,13 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
+from tasks import kinds
+from tasks.access import Right
 from tasks.errors import CollectionNameRefused, SubmissionRefused
-from tasks.ledger import fleet, store
+from tasks.ledger import fleet, monitor, store
 from tasks.ledger.connection import Ledger
 from tasks.ledger.control import audit
+from tasks.ledger.control.permission import permit
 from tasks.ledger.control.writing import Job, cut, window, write
 from tasks.ledger.records import Receipt
 from tasks.ledger.states import DocumentState, State
@@ -47,6 +50,8 @@ class NewDocument:
 class Submission:
     """What makes a job of documents. The same token submits once, however often it is given.
 
+    `owner` is whom a program submits for; what a person submits is theirs.
+
     `time_limit_s` is how long an attempt may run, `document_limit_s` how long one document may take; 0: no limit,
     and as the settings say.
     """
@@ -69,7 +74,7 @@ def submit(
     *,
     collection: str,
     documents: Sequence[NewDocument],
-    owner: str,
+    owner: str = "",
     recipe: Recipe,
     title: str = "",
     priority: str = "default",
@@ -79,7 +84,9 @@ def submit(
     time_limit_s: float = 0.0,
     document_limit_s: float = 0.0,
 ) -> Receipt:
-    """Make a job of documents. Raises CollectionNameRefused or SubmissionRefused; then nothing was written."""
+    """Make a job of documents. Raises NotAllowed, CollectionNameRefused or SubmissionRefused; then nothing was
+    written.
+    """
     asked = Submission(
         collection,
         documents,
@@ -98,6 +105,7 @@ def submit(
 
 def submit_many(ledger: Ledger, submissions: Sequence[Submission]) -> list[Receipt]:
     """Make many jobs in few round trips; a receipt each, in order. As submit: if one is refused, none is written."""
+    submissions = [_permitted(ledger, asked) for asked in submissions]
     for asked in submissions:
         _check(ledger, asked)
     workers = len(fleet.worker_names(ledger))
@@ -122,7 +130,7 @@ def request(
     kind: str,
     collection: str,
     arguments: str,
-    owner: str,
+    owner: str = "",
     title: str,
     priority: str = "high",
     token: str = "",
@@ -131,11 +139,13 @@ def request(
     """Make a job without documents, such as an export: its kind's last step is all it does.
 
     `arguments` is JSON that the kind has checked. `deliver=False` leaves the work to the caller, who claims it at
-    once; if the caller dies, the janitor gives it to a worker.
+    once; if the caller dies, the janitor gives it to a worker. Raises NotAllowed, CollectionNameRefused or
+    CollectionNotFound.
     """
+    by = permit(ledger, kinds.KINDS[kind].right, collection or kind, by=owner, action=kind)
     if collection and not COLLECTION_NAME.fullmatch(collection):
         raise CollectionNameRefused(name=collection)
-    by = owner or "someone"
+    monitor.must_see(ledger, collection)
     fields = {
         "title": title,
         "collection": collection,
@@ -154,6 +164,22 @@ def request(
 
 def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def permit_submission(ledger: Ledger, collection: str, *, owner: str = "", kind: str = INGEST) -> str:
+    """Let them submit to a collection, and answer the owner. Raises NotAllowed or SubmissionRefused, on the record."""
+    right = Right.REBUILD if kind == REBUILD else Right.SUBMIT
+    by = permit(ledger, right, collection, by=owner, action="submit")
+    if not ledger.person.sees(collection):
+        refusal = SubmissionRefused(reason=f"the collection {collection} is for others; choose another name")
+        audit.record(ledger, "submit", collection, by=by, result=str(refusal), outcome="refused")
+        raise refusal
+    return by
+
+
+def _permitted(ledger: Ledger, asked: Submission) -> Submission:
+    by = permit_submission(ledger, asked.collection, owner=asked.owner, kind=asked.kind)
+    return asked if by == asked.owner else replace(asked, owner=by)
 
 
 def _check(ledger: Ledger, asked: Submission) -> None:
