@@ -116,7 +116,8 @@ def ask(settings: Settings) -> None:
         role = f", {someone.role.value}" if someone.role else ""
         st.caption(f"Signed in as {markup.literal(someone.name)}{role}")
         return
-    remembered = unquote(st.context.cookies.get(COOKIE, ""))[:LONGEST]
+    kept: object = st.context.cookies.get(COOKIE, "")
+    remembered = unquote(kept)[:LONGEST] if isinstance(kept, str) else ""
     typed = st.text_input(
         "Your name",
         value=remembered or settings.owner,

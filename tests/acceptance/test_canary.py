@@ -341,6 +341,8 @@ def every_page(product: Product, found: Found, jobs: dict[str, str], letter: str
     page.locator("input[type=file]").first.set_input_files(
         FilePayload(name="damaged.pdf", mimeType="application/pdf", buffer=DOCUMENTS["damaged.pdf"][0])
     )
+    # The upload's own run draws the form again; what is typed before that is lost on a busy machine.
+    expect(page.get_by_text("1 document,")).to_be_visible()
     field = page.get_by_role("combobox", name="Collection")
     field.fill("lanterns")
     field.press("Enter")

@@ -9,6 +9,7 @@ import pytest
 from dashboard import connection
 from dashboard.search import Answer, Hit
 from tasks import catalog
+from tasks.access import Person
 from tasks.errors import SearchFailed
 from tasks.ledger import Ledger
 from tasks.settings import Settings
@@ -27,7 +28,7 @@ class Library:
         self.asked: list[str] = []
         self.fails = ""
 
-    def collections(self, settings: Settings) -> list[CollectionRow]:
+    def collections(self, settings: Settings, person: Person) -> list[CollectionRow]:
         return [
             CollectionRow(
                 name=name,
@@ -41,7 +42,7 @@ class Library:
             for name in ("contracts", "minutes")
         ]
 
-    def snapshots(self, settings: Settings, name: str) -> list[SnapshotRow]:
+    def snapshots(self, settings: Settings, person: Person, name: str) -> list[SnapshotRow]:
         return [
             SnapshotRow(
                 collection=name,
@@ -60,13 +61,20 @@ class Library:
             for version in ("000002", "000001")
         ]
 
-    def roll_back(self, ledger: Ledger, name: str, version: str, *, by: str) -> SnapshotRow:
+    def roll_back(self, ledger: Ledger, name: str, version: str) -> SnapshotRow:
         self.current = version
-        self.asked.append(f"{by}: {name} to {version}")
-        return self.snapshots(ledger.settings, name)[1]
+        self.asked.append(f"{ledger.person.name}: {name} to {version}")
+        return self.snapshots(ledger.settings, ledger.person, name)[1]
 
     def ask(
-        self, collection: str, query: str, *, k: int = 10, version: str | None = None, held: str | None = None
+        self,
+        person: Person,
+        collection: str,
+        query: str,
+        *,
+        k: int = 10,
+        version: str | None = None,
+        held: str | None = None,
     ) -> Answer:
         self.asked.append(f"{collection}: {query}")
         if self.fails:
@@ -118,7 +126,7 @@ def test_rolling_back_asks_first_and_records_who(open_page: Open, library: Libra
     click(page, "Roll back…")
     assert library.current == "000002"
     page.button(key="asked-yes").click().run()
-    assert library.asked == ["test@example.com: contracts to 000001"]
+    assert library.asked == ["local: contracts to 000001"]
     assert "is at snapshot 000001 now" in page.text[0].value
     assert "000001 Current" in words_of(page)
 

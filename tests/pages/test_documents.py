@@ -30,7 +30,7 @@ TWO_FILES = [("a.txt", b"first", "text/plain"), ("b.md", b"# second", "text/mark
 def a_published_collection(monkeypatch: pytest.MonkeyPatch) -> None:
     """One is known: AppTest's selectbox forgets a typed option in the next run, which a browser does not."""
     row = CollectionRow("contracts", "000001", 1, 1, 1, 1, datetime.now(UTC))
-    monkeypatch.setattr(catalog, "collections", lambda settings: [row])
+    monkeypatch.setattr(catalog, "collections", lambda settings, person: [row])
 
 
 def filled(page: AppTest, collection: str = "contracts") -> AppTest:
@@ -64,7 +64,7 @@ def test_files_are_submitted_with_the_person_and_the_recipe(open_page: Open, boa
     click(page, "Submit")
     [row], total = monitor.page(board_ledger)
     assert total == 1
-    assert (row.owner, row.collection, row.documents_total) == ("test@example.com", "contracts", 2)
+    assert (row.owner, row.collection, row.documents_total) == ("local", "contracts", 2)
     assert Recipe.model_validate_json(row.recipe).chunk_size == 800
     assert [document.name for document in monitor.documents(board_ledger, row.id)] == ["a.txt", "b.md"]
     assert page.toast[0].value == "Submitted."

@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard import connection
 from dashboard.outage import BACK_BY_ITSELF, RETRY_S, UNEXPECTED
 from tasks import settings as settings_of
-from tasks.access import PROGRAM
+from tasks.access import PROGRAM, Person
 from tasks.errors import RedisUnreachable
 from tasks.ledger import Ledger, keys
 from tasks.settings import Settings
@@ -86,7 +86,7 @@ def test_a_dashboard_that_starts_without_redis_says_so_and_recovers(
     st.cache_resource.clear()
     connection.use(None)
 
-    def refusing(settings: Settings, *, timeout_s: float) -> Ledger:
+    def refusing(settings: Settings, person: Person, *, timeout_s: float) -> Ledger:
         raise RedisUnreachable(url="redis://:***@db:6379", reason="no connection")
 
     monkeypatch.setattr(connection, "REFUSED_FOR_S", 0.0)
@@ -94,7 +94,8 @@ def test_a_dashboard_that_starts_without_redis_says_so_and_recovers(
     page = AppTest.from_file(APP, default_timeout=20).run()
     shown = page.warning[0].value.replace("\\", "").replace("\N{WORD JOINER}", "")  # as Markdown shows it
     assert "Redis at redis://:***@db:6379 does not answer" in shown
-    monkeypatch.setattr(connection, "connect", lambda settings, **_: Ledger(fakeredis.FakeRedis(), settings, PROGRAM))
+    back = Ledger(fakeredis.FakeRedis(), settings, PROGRAM)
+    monkeypatch.setattr(connection, "connect", lambda settings, person, **_: back)
     page.run()
     assert "No jobs yet" in words_of(page)
     connection.use(None)

@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard import connection
 from dashboard.format import NOTHING
 from dashboard.search import Answer, Hit
+from tasks.access import Person
 from tasks.kinds import EXPORT, PRUNE, PUBLISH_HELD
 from tasks.ledger import Ledger, monitor
 from tasks.ledger.records import Gates, JobRow
@@ -131,7 +132,7 @@ def test_an_export_is_a_job_with_a_link_to_it(open_page: Open, shelf: Shelf, boa
     next(one for one in page.checkbox if one.label == "With the vectors").uncheck()
     page.button(key="export").click().run()
     row = job(board_ledger)
-    assert (row.kind, row.collection, row.owner) == (EXPORT.name, NAME, "test@example.com")
+    assert (row.kind, row.collection, row.owner) == (EXPORT.name, NAME, "local")
     assert json.loads(row.arguments) == {"format": "jsonl", "version": "000001", "vectors": False}
     assert row.id in page.text[0].value
     assert page.get("page_link")[-1].proto.label == "Watch the job"
@@ -204,7 +205,7 @@ def test_a_held_snapshot_is_searched_by_itself(open_page: Open, shelf: Shelf, mo
     hold(shelf, "job9", {"d.txt": 1}, "it was held")
     asked: list[str | None] = []
 
-    def ask(collection: str, query: str, *, k: int = 10, held: str | None = None) -> Answer:
+    def ask(person: Person, collection: str, query: str, *, k: int = 10, held: str | None = None) -> Answer:
         asked.append(held)
         return Answer(hits=(Hit(document="d.txt", score=0.5, text="A penalty", chunk=0),), version="job9", took_ms=3)
 

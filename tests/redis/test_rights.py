@@ -28,7 +28,7 @@ from tasks.ledger import (
 )
 from tasks.ledger.control import NewDocument
 from tasks.ledger.monitor import utc_now
-from tasks.ledger.records import Gates
+from tasks.ledger.records import Gates, text
 from tasks.ledger.states import Action
 from tasks.recipe import Recipe
 from tests.factories import submitted
@@ -151,7 +151,7 @@ def test_a_door_opens_for_its_role_and_those_above_it(fake_ledger: Ledger, right
         row = activity.page(fake_ledger).rows[0]
         assert (row.by, row.outcome) == ("eve", "refused")
         # Nothing but the record was written.
-        assert {key.decode() for key in fake_ledger.redis.keys("*")} == {keys.AUDIT, keys.AUDIT_NUMBER}
+        assert set(map(text, fake_ledger.redis.keys("*"))) == {keys.AUDIT, keys.AUDIT_NUMBER}
 
 
 @pytest.mark.parametrize("name", sorted(set(control.__all__) - NO_ACTIONS))
