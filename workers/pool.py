@@ -19,6 +19,7 @@ from types import FrameType
 
 import redis
 
+from tasks import confinement
 from tasks.errors import IngestboardError
 from tasks.ingest import preload, run
 from tasks.ledger import Ledger, connect, keys, trouble
@@ -60,6 +61,8 @@ class Pool:
         connect(self.settings).close()  # a sentence now rather than n of them from the workers
         preload()
         run.warm(self.settings)
+        if self.settings.confine_readers and (lacking := confinement.missing(confinement.standing())):
+            log.warning("%s", lacking)
         # lancedb is imported and not used here, which is the case that its warning at each fork does not mean.
         warnings.filterwarnings("ignore", message="lancedb fork support", category=RuntimeWarning)
         gc.collect()

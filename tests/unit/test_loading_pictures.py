@@ -136,7 +136,9 @@ def test_the_engine_keeps_nothing_about_this_machine_and_reports_to_nobody(tmp_p
     home, picture = tmp_path / "home", tmp_path / "a.png"
     home.mkdir()
     picture.write_bytes(documents.image(SIGN))
-    code = "import sys; from pathlib import Path; from tasks.ingest import load; list(load.read(Path(sys.argv[1]), 'a'))"
+    code = (
+        "import sys; from pathlib import Path; from tasks.ingest import load; list(load.read(Path(sys.argv[1]), 'a'))"
+    )
     environment = {"HOME": str(home), "PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join(sys.path)}
     subprocess.run([sys.executable, "-c", code, picture], env=environment, check=True, timeout=120)
     assert [path.relative_to(home).as_posix() for path in home.rglob("*")] == []
