@@ -22,7 +22,7 @@ from typing import Any, Self
 
 from tasks.errors import DocumentFailed, ReaderLost
 from tasks.ingest import load
-from tasks.ingest.loading.kinds import kind
+from tasks.ingest.loading.kinds import is_plain
 from tasks.ingest.loading.portions import Portion, document
 from tasks.ingest.loading.sentences import REFUSED
 from tasks.ingest.reading import LENGTH, PAGE_S, Limits, Read, live, resident_bytes, send
@@ -147,7 +147,7 @@ class Reader:
 def _is_plain(path: Path, name: str) -> bool:
     if load.SUPPORTED.get(PurePosixPath(name).suffix.lower()) not in PLAIN or path.stat().st_size > PLAIN_MAX:
         return False
-    return kind(path, name) in PLAIN
+    return is_plain(path, name)
 
 
 class _Child:

@@ -147,6 +147,12 @@ def test_an_archive_inside_an_archive_stays_one_document(fake_ledger: Ledger) ->
     assert submitted(fake_ledger, ("all.zip", nested)) == ["all.zip/in.zip", "all.zip/a.txt"]
 
 
+def test_a_member_with_an_overlong_name_has_a_label_that_can_be_stored(fake_ledger: Ledger) -> None:
+    (name,) = submitted(fake_ledger, ("all.zip", documents.archive({f"{'deep/' * 9_000}{'x' * 9_000}.txt": b"one"})))
+    assert name.startswith("all.zip/deep/")
+    assert len(name.encode()) <= 255
+
+
 @pytest.mark.parametrize("body", [with_password(TWO), TWO[:-30], documents.archive({}), damaged()])
 def test_an_archive_that_cannot_be_unpacked_is_one_document_that_fails_alone(fake_ledger: Ledger, body: bytes) -> None:
     assert submitted(fake_ledger, ("all.zip", body), ("c.txt", b"three")) == ["all.zip", "c.txt"]

@@ -18,11 +18,13 @@ from tasks import confinement
 from tasks.cli import examination
 from tasks.confinement import CALLS, FILES, calls
 from tasks.errors import DocumentFailed
+from tasks.ingest import load
 from tasks.ingest.loading.portions import Portion, document
 from tasks.ingest.loading.sentences import REFUSED
 from tasks.ingest.reader import Reader
 from tasks.ingest.reading import Limits
 from tasks.settings import Settings
+from tests.fuzz import seeds
 from tests.waiting import wait_until
 
 LIMITS = Limits(deadline_s=30, silence_s=20, memory_mb=384)
@@ -158,6 +160,23 @@ def test_a_thread_of_the_reader_is_held_too(folder: Path) -> None:
 
     with Reader(LIMITS, lambda: None, calling) as reader:
         assert asked(reader, folder, "") == "refused"
+
+
+@pytest.mark.parametrize("name", sorted(seeds.GOOD))
+def test_what_is_harmless_is_read_as_it_is_without_walls(folder: Path, name: str) -> None:
+    """Text recognition too, which loads its libraries and models within them."""
+    path = folder / "upload"
+    path.write_bytes(seeds.GOOD[name])
+    roomy = Limits(deadline_s=120, silence_s=60, memory_mb=2048)
+
+    def outcome(read: Callable[[], Iterator[Portion]]) -> str:
+        try:
+            return "".join(part.text for portion in read() for part in portion.documents)
+        except DocumentFailed as error:
+            return str(error)
+
+    with Reader(roomy, lambda: None) as reader:
+        assert outcome(lambda: reader.portions(path, name)) == outcome(lambda: load.read(path, name))
 
 
 def test_the_work_horse_s_connections_are_not_handed_down(folder: Path) -> None:

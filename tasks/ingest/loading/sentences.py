@@ -11,6 +11,7 @@ FORMATS: Final = (
 ENCRYPTED: Final = "The file is protected with a password; save it without one and upload it again."
 DAMAGED: Final = "The file could not be read as {label}; it may be damaged: open it, save it again and upload that."
 TOO_LARGE: Final = "The file holds more text than can be read in one piece; split it into several documents."
+TOO_MANY_PAGES: Final = "The file has more than {most:,} pages; split it into several documents."
 BOMB: Final = "The file unpacks to far more than a document needs and was not opened; save it again and upload that."
 REFUSED: Final = (
     "The file made its reader try what reading needs not: to write, to start a program, or to reach the network or "
