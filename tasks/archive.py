@@ -7,12 +7,13 @@ member's name is what the archive says: whoever shows or stores it cleans it.
 
 from __future__ import annotations
 
+import errno
 import stat
 import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
@@ -70,7 +71,7 @@ def is_archive(file: BinaryIO, name: str) -> bool:
         if file.read(4) not in _MAGIC:
             return False
         hold_directory(file)
-        with zipfile.ZipFile(file) as archive:
+        with _opened(file) as archive:
             return _DOCUMENT.isdisjoint(archive.namelist())
     except (ArchiveRefused, *UNREADABLE):
         return False
@@ -84,15 +85,34 @@ def members(source: Path | BinaryIO, limits: Limits) -> Iterator[Member]:
     Raises ArchiveRefused before the first when the archive is encrypted, empty, holds too much or unpacks to far
     more than it is; one of UNREADABLE when it is damaged. A member can be opened until the next one is asked for.
     """
-    with zipfile.ZipFile(_held(source)) as archive:
+    with _opened(_held(source)) as archive:
         infos = [info for info in archive.infolist() if _is_document(info)]
         _hold(infos, limits)
         for info in infos:
             yield Member(info.filename, info.file_size, lambda info=info: _open(archive, info))  # type: ignore[misc]
 
 
+def _opened(source: Path | BinaryIO) -> zipfile.ZipFile:
+    with _damage_named():
+        return zipfile.ZipFile(source)
+
+
 def _open(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> AbstractContextManager[BinaryIO]:
-    return cast(AbstractContextManager[BinaryIO], archive.open(info))
+    with _damage_named():
+        return cast(AbstractContextManager[BinaryIO], archive.open(info))
+
+
+@contextmanager
+def _damage_named() -> Iterator[None]:
+    """BadZipFile for what zipfile lets pass: names that are no UTF-8, offsets of garbage."""
+    try:
+        yield
+    except (ValueError, OverflowError, IndexError, struct.error):
+        raise zipfile.BadZipFile("garbage where a number or a name belongs") from None
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # that is an offset of garbage; all else is the disk
+            raise
+        raise zipfile.BadZipFile("an offset of garbage") from None
 
 
 def _held(source: Path | BinaryIO) -> Path | BinaryIO:
