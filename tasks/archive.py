@@ -147,8 +147,8 @@ def hold_directory(file: BinaryIO) -> None:
 
 
 def _is_document(info: zipfile.ZipInfo) -> bool:
-    if info.is_dir() or stat.S_ISLNK(info.external_attr >> 16):
-        return False
+    if not info.filename or info.is_dir() or stat.S_ISLNK(info.external_attr >> 16):
+        return False  # zipfile asks for the last letter of a name that may have none
     parts = [part for part in PurePosixPath(info.filename.replace("\\", "/")).parts if part not in (".", "..", "/")]
     return bool(parts) and not any(part.startswith(".") or part in _LITTER for part in parts)
 

@@ -147,6 +147,13 @@ def test_an_archive_inside_an_archive_stays_one_document(fake_ledger: Ledger) ->
     assert submitted(fake_ledger, ("all.zip", nested)) == ["all.zip/in.zip", "all.zip/a.txt"]
 
 
+def test_a_member_without_a_name_is_no_document() -> None:
+    # zipfile ends a name at its first NUL.
+    nameless = documents.archive({"?.txt": b"x", "a.txt": b"one"}).replace(b"?.txt", b"\0.txt")
+    assert is_archive(io.BytesIO(nameless), "all.zip")
+    assert names(nameless) == ["a.txt"]
+
+
 def test_a_member_with_an_overlong_name_has_a_label_that_can_be_stored(fake_ledger: Ledger) -> None:
     (name,) = submitted(fake_ledger, ("all.zip", documents.archive({f"{'deep/' * 9_000}{'x' * 9_000}.txt": b"one"})))
     assert name.startswith("all.zip/deep/")
