@@ -7,17 +7,20 @@ member's name is what the archive says: whoever shows or stores it cleans it.
 
 from __future__ import annotations
 
+import errno
 import stat
 import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
 DIRECTORY_MAX = 32 << 20  # bytes of the archive's own directory, which zipfile reads as a whole
+ENTRIES_MAX = 100_000  # files and folders in it: zipfile makes an object of each, which takes it half a second
+_ENTRY = b"PK\x01\x02"
 RATIO_MAX = 200  # unpacked to packed, looked at above RATIO_FROM
 RATIO_FROM = 64 << 20
 SUFFIXES = (".zip", "")
@@ -68,7 +71,7 @@ def is_archive(file: BinaryIO, name: str) -> bool:
         if file.read(4) not in _MAGIC:
             return False
         hold_directory(file)
-        with zipfile.ZipFile(file) as archive:
+        with _opened(file) as archive:
             return _DOCUMENT.isdisjoint(archive.namelist())
     except (ArchiveRefused, *UNREADABLE):
         return False
@@ -82,15 +85,34 @@ def members(source: Path | BinaryIO, limits: Limits) -> Iterator[Member]:
     Raises ArchiveRefused before the first when the archive is encrypted, empty, holds too much or unpacks to far
     more than it is; one of UNREADABLE when it is damaged. A member can be opened until the next one is asked for.
     """
-    with zipfile.ZipFile(_held(source)) as archive:
+    with _opened(_held(source)) as archive:
         infos = [info for info in archive.infolist() if _is_document(info)]
         _hold(infos, limits)
         for info in infos:
             yield Member(info.filename, info.file_size, lambda info=info: _open(archive, info))  # type: ignore[misc]
 
 
+def _opened(source: Path | BinaryIO) -> zipfile.ZipFile:
+    with _damage_named():
+        return zipfile.ZipFile(source)
+
+
 def _open(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> AbstractContextManager[BinaryIO]:
-    return cast(AbstractContextManager[BinaryIO], archive.open(info))
+    with _damage_named():
+        return cast(AbstractContextManager[BinaryIO], archive.open(info))
+
+
+@contextmanager
+def _damage_named() -> Iterator[None]:
+    """BadZipFile for what zipfile lets pass: names that are no UTF-8, offsets of garbage."""
+    try:
+        yield
+    except (ValueError, OverflowError, IndexError, struct.error):
+        raise zipfile.BadZipFile("garbage where a number or a name belongs") from None
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # that is an offset of garbage; all else is the disk
+            raise
+        raise zipfile.BadZipFile("an offset of garbage") from None
 
 
 def _held(source: Path | BinaryIO) -> Path | BinaryIO:
@@ -103,9 +125,12 @@ def _held(source: Path | BinaryIO) -> Path | BinaryIO:
 
 
 def hold_directory(file: BinaryIO) -> None:
-    """Refuse an archive whose directory claims too many bytes, for zipfile would read it whole (APPNOTE 4.3.16)."""
+    """Refuse an archive whose directory is too large or lists too much, for zipfile reads it whole (APPNOTE 4.3.16).
+
+    The entries are counted in its bytes, for the number that it states is what its maker likes.
+    """
     end = file.seek(0, 2)
-    file.seek(max(0, end - _TAIL))
+    begun = file.seek(max(0, end - _TAIL))
     tail = file.read(_TAIL)
     at = tail.rfind(b"PK\x05\x06")
     if at < 0 or len(tail) < at + 22:
@@ -114,13 +139,16 @@ def hold_directory(file: BinaryIO) -> None:
     wide = tail.rfind(b"PK\x06\x06", 0, at)
     if wide >= 0 and len(tail) >= wide + 48:
         (size,) = struct.unpack_from("<Q", tail, wide + 40)
-    if size > DIRECTORY_MAX:
-        raise TooManyMembers("it lists more files than can be read; pack fewer into one archive")
+    if size <= DIRECTORY_MAX:
+        file.seek(max(0, begun + (wide if wide >= 0 else at) - size))
+        if file.read(size).count(_ENTRY) <= ENTRIES_MAX:
+            return
+    raise TooManyMembers("it lists more files than can be read; pack fewer into one archive")
 
 
 def _is_document(info: zipfile.ZipInfo) -> bool:
-    if info.is_dir() or stat.S_ISLNK(info.external_attr >> 16):
-        return False
+    if not info.filename or info.is_dir() or stat.S_ISLNK(info.external_attr >> 16):
+        return False  # zipfile asks for the last letter of a name that may have none
     parts = [part for part in PurePosixPath(info.filename.replace("\\", "/")).parts if part not in (".", "..", "/")]
     return bool(parts) and not any(part.startswith(".") or part in _LITTER for part in parts)
 

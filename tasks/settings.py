@@ -134,6 +134,10 @@ class Settings(BaseSettings):
         default=120.0, gt=0, description="time without any progress after which a document's reader is killed"
     )
     document_memory_mb: int = Field(default=2048, ge=64, description="memory in MB that reading one document may take")
+    confine_readers: bool = Field(
+        default=True,
+        description="keep the readers of documents from files, programs and network, where the kernel can",
+    )
     cancel_grace_s: float = Field(
         default=10.0, ge=0.5, description="wait for a checkpoint before the work horse is killed"
     )

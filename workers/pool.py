@@ -19,6 +19,7 @@ from types import FrameType
 
 import redis
 
+from tasks import confinement
 from tasks.access import PROGRAM
 from tasks.errors import IngestboardError
 from tasks.ingest import preload, run
@@ -61,6 +62,8 @@ class Pool:
         connect(self.settings, PROGRAM).close()  # a sentence now rather than n of them from the workers
         preload()
         run.warm(self.settings)
+        if self.settings.confine_readers and (lacking := confinement.missing(confinement.standing())):
+            log.warning("%s", lacking)
         # lancedb is imported and not used here, which is the case that its warning at each fork does not mean.
         warnings.filterwarnings("ignore", message="lancedb fork support", category=RuntimeWarning)
         gc.collect()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import redis
 
-from tasks import repairs
+from tasks import confinement, repairs
 from tasks import settings as settings_of
 from tasks.cli.app import ledger
 from tasks.cli.show import size
@@ -58,7 +58,7 @@ def examine() -> list[Finding]:
         findings.append(Finding("redis", "fails", str(error)))
     except redis.RedisError as error:
         findings.append(Finding("redis", "fails", f"It stopped answering ({trouble.reason(error)})."))
-    findings.append(_embedder(using))
+    findings += [_readers(using), _embedder(using)]
     return findings
 
 
@@ -165,6 +165,15 @@ def _record(connected: Ledger) -> Iterator[Finding]:
     elif not found.faults:
         rows = f"{found.rows:,} rows" if found.rows != 1 else "1 row"
         yield Finding("record", "works", f"The chain of its last file is whole: {rows}.")
+
+
+def _readers(using: Settings) -> Finding:
+    """Whether what reads a stranger's document is kept from all else: it is tried, in a process that then ends."""
+    if not using.confine_readers:
+        return Finding("readers", "warns", "They are kept from nothing: INGESTBOARD_CONFINE_READERS is off.")
+    if lacking := confinement.missing(confinement.standing()):
+        return Finding("readers", "warns", lacking)
+    return Finding("readers", "works", "They are kept from other files, programs and the network.")
 
 
 def _embedder(using: Settings) -> Finding:

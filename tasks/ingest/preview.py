@@ -1,7 +1,8 @@
 """The chunks of one document under a recipe, before it is submitted. Nothing is embedded and nothing is kept.
 
 The command line calls `preview`; a page runs this module as a program of its own, one document a run, under limits
-of memory and time: a file that hangs or crashes its reader costs a sentence.
+of memory and time and kept from other files, programs and network: a file that hangs, crashes or takes over its reader
+costs a sentence.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tasks import settings as settings_of
+from tasks.confinement import confine
 from tasks.errors import IngestboardError
 from tasks.ingest import load, split
+from tasks.ingest.loading.sentences import REFUSED
 from tasks.recipe import Recipe
 
 SHOWN = 20  # chunks that are given with their text
@@ -66,14 +69,19 @@ def preview(path: Path, name: str, recipe: Recipe, *, shown: int = SHOWN, second
 def main() -> int:
     """One request as JSON on standard input, one answer as JSON on standard output."""
     request = json.loads(sys.stdin.read())
-    most = settings_of.current().document_memory_mb * 1024 * 1024
+    using = settings_of.current()
+    most = using.document_memory_mb * 1024 * 1024
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if using.confine_readers:
+        confine([Path(request["path"])])
     try:
         recipe = Recipe.model_validate(request["recipe"])
         answer = asdict(preview(Path(request["path"]), request["name"], recipe))
     except IngestboardError as error:
         answer = {"error": str(error)}
+    except PermissionError:
+        answer = {"error": REFUSED}
     except MemoryError:
         answer = {"error": "The document needs more memory than reading one may take; split it."}
     print(json.dumps(answer))

@@ -22,8 +22,9 @@ from typing import Any, Self
 
 from tasks.errors import DocumentFailed, ReaderLost
 from tasks.ingest import load
-from tasks.ingest.loading.kinds import kind
+from tasks.ingest.loading.kinds import is_plain
 from tasks.ingest.loading.portions import Portion, document
+from tasks.ingest.loading.sentences import REFUSED
 from tasks.ingest.reading import LENGTH, PAGE_S, Limits, Read, live, resident_bytes, send
 
 PLAIN = frozenset({"md", "txt"})
@@ -58,7 +59,9 @@ class Reader:
         if _is_plain(path, name):
             yield from self._read(path, name, ocr=ocr)
             return
-        child = self._child or _Child(self._read, self._limits)
+        if self._child is not None and self._child.folder != path.parent:
+            self.close()
+        child = self._child or _Child(self._read, self._limits, path.parent)
         self._child = None  # it is put back when it is free again
         try:
             child.ask({"path": str(path), "name": name, "ocr": ocr})
@@ -129,6 +132,8 @@ class Reader:
             raise DocumentFailed(reason=answer["failed"])
         if "memory" in answer:
             raise self._too_large()
+        if "refused" in answer:
+            raise DocumentFailed(reason=REFUSED)
         if "disk" in answer:
             raise OSError(*answer["disk"])
 
@@ -142,19 +147,20 @@ class Reader:
 def _is_plain(path: Path, name: str) -> bool:
     if load.SUPPORTED.get(PurePosixPath(name).suffix.lower()) not in PLAIN or path.stat().st_size > PLAIN_MAX:
         return False
-    return kind(path, name) in PLAIN
+    return is_plain(path, name)
 
 
 class _Child:
     """The parent's end of one child."""
 
-    def __init__(self, read: Read, limits: Limits) -> None:
+    def __init__(self, read: Read, limits: Limits, folder: Path) -> None:
+        self.folder = folder
         theirs, self._requests = os.pipe()
         self._answers, ours = os.pipe()
         parent, self._born_bytes = os.getpid(), resident_bytes()
         self._pid = os.fork()
         if self._pid == 0:
-            live(theirs, ours, (self._requests, self._answers), parent, read, limits)
+            live(theirs, ours, (self._requests, self._answers), parent, read, limits, folder)
         os.close(theirs)
         os.close(ours)
         with suppress(OSError):  # both sides do it, so that neither has to wait for the other
@@ -194,8 +200,9 @@ class _Child:
         """Kill it with what it started: how it had ended (as subprocess tells it), and how many bytes it had grown."""
         if self._ended is None:
             # A child that died by itself is a zombie until it is waited for: its group is still its own.
-            with suppress(ProcessLookupError):
-                os.killpg(self._pid, signal.SIGKILL)
+            for kill in (os.killpg, os.kill):  # it may have left its group
+                with suppress(ProcessLookupError):
+                    kill(self._pid, signal.SIGKILL)
             _, status, usage = os.wait4(self._pid, 0)
             os.close(self._requests)
             os.close(self._answers)

@@ -2,17 +2,20 @@
 
 It is forked from a work horse by tasks.ingest.reader and shares nothing with it but two pipes. What travels
 there is JSON behind its length (4 bytes, network order): {path, name, ocr} one way; portions, then one ending, the
-other. It ends with its parent, however that ends.
+other. It ends with its parent, however that ends. Once it is set up it is kept from files, programs and network
+(tasks.confinement): what it reads may take it over.
 """
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import logging
 import os
 import resource
 import signal
+import socket
 import stat
 import struct
 import traceback
@@ -22,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
+from tasks.confinement import confine
 from tasks.errors import DocumentFailed
 from tasks.ingest.loading.portions import Portion
 from tasks.lineage import end_with_parent
@@ -32,6 +36,7 @@ log = logging.getLogger(__name__)
 PAGE_S = 10.0
 FILE_BYTES = 1024**3  # the largest file that the child may write
 LENGTH = struct.Struct("!I")
+UNFIT = frozenset({"memory", "refused"})  # endings after which a child is trusted with no other document
 
 
 class Read(Protocol):
@@ -44,20 +49,32 @@ class Read(Protocol):
 class Limits:
     """What one document may cost: seconds of waiting for it, seconds without news of it, MB of memory.
 
-    A long document may take PAGE_S a page: text recognition of a thousand pages is slow and no fault.
+    A long document may take PAGE_S a page: text recognition of a thousand pages is slow and no fault. `confined`
+    keeps its reader from files, programs and network, where the kernel can.
     """
 
     deadline_s: float
     silence_s: float
     memory_mb: int
+    confined: bool = True
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
-        return cls(settings.document_deadline_s, settings.document_silence_s, settings.document_memory_mb)
+        return cls(
+            settings.document_deadline_s,
+            settings.document_silence_s,
+            settings.document_memory_mb,
+            settings.confine_readers,
+        )
 
 
-def live(requests: int, answers: int, others: Sequence[int], parent: int, read: Read, limits: Limits) -> NoReturn:
-    """The child, from its birth to its end; never returns. `others` are the parent's ends of the pipes."""
+def live(
+    requests: int, answers: int, others: Sequence[int], parent: int, read: Read, limits: Limits, folder: Path
+) -> NoReturn:
+    """The child, from its birth to its end; never returns. `others` are the parent's ends of the pipes.
+
+    The documents lie in `folder`, of which it can open what it can name and nothing else.
+    """
     code = 1
     try:
         os.setpgid(0, 0)
@@ -67,10 +84,12 @@ def live(requests: int, answers: int, others: Sequence[int], parent: int, read: 
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             for other in others:
                 os.close(other)
-            _close_files()
+            _let_go()
             gc.freeze()
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, FILE_BYTES))
+            if limits.confined:
+                confine([folder])
             _serve(requests, answers, read, limits)
         code = 0
     except BaseException as error:  # noqa: BLE001 - the outermost frame of a process
@@ -92,13 +111,17 @@ def _serve(requests: int, answers: int, read: Read, limits: Limits) -> None:
             return
         _limit(resource.RLIMIT_AS, resource.RLIM_INFINITY)
         # What a parser keeps for good is bounded too.
-        ending["fit"] = "memory" not in ending and _address_space() - born < room // 2
+        ending["fit"] = not ending.keys() & UNFIT and _address_space() - born < room // 2
         send(answers, ending)
 
 
 def _read(answers: int, read: Read, request: dict[str, str], limits: Limits) -> dict[str, Any]:
     try:
         _limit_work(limits)
+        os.close(os.open(request["path"], os.O_RDONLY))  # what is wrong with our own folder shows here
+    except OSError as error:
+        return {"disk": [error.errno, error.strerror]}
+    try:
         for portion in read(Path(request["path"]), request["name"], ocr=request["ocr"]):
             texts = [[part.text, part.metadata.get("page")] for part in portion.documents]
             send(answers, {"texts": texts, "done": portion.done, "total": portion.total})
@@ -109,7 +132,11 @@ def _read(answers: int, read: Read, request: dict[str, str], limits: Limits) -> 
         return {"memory": True}
     except BrokenPipeError:
         raise
+    except PermissionError:
+        return {"refused": True}
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            return {"refused": True}
         return {"disk": [error.errno, error.strerror]}
     return {}
 
@@ -143,13 +170,35 @@ def _statm(figure: int) -> int:
     return int(Path("/proc/self/statm").read_text("ascii").split()[figure]) * resource.getpagesize()
 
 
-def _close_files() -> None:
-    # A file lock of the parent would outlive it in here. Sockets and the like stay: threads that libraries start
-    # anew in every forked process wait on them.
+def _let_go() -> None:
+    """Give up what the parent holds open: its files, whose locks would outlive it in here, and its connections.
+
+    A connection to Redis would let a document that takes its reader over do all that a worker may. The number stays
+    taken, for the parent's objects in our memory would close what comes to it later.
+    """
+    nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     for entry in list(Path("/proc/self/fd").iterdir()):
         with suppress(OSError):
-            if int(entry.name) > 2 and stat.S_ISREG(os.fstat(int(entry.name)).st_mode):
-                os.close(int(entry.name))
+            if int(entry.name) > 2 and _leads_outside(int(entry.name)):
+                os.dup2(nothing, int(entry.name), inheritable=False)
+    os.close(nothing)
+
+
+def _leads_outside(descriptor: int) -> bool:
+    """Whether it is a file, or a socket with a name at either end. The others stay, such as nameless pairs of sockets:
+    threads that libraries start anew in every forked process wait on them."""
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISSOCK(mode):
+        return stat.S_ISREG(mode)
+    one = socket.socket(fileno=descriptor)
+    try:
+        if one.family != socket.AF_UNIX or one.getsockname():
+            return True
+        with suppress(OSError):
+            return bool(one.getpeername())
+        return False
+    finally:
+        one.detach()
 
 
 def send(target: int, message: dict[str, Any]) -> None:

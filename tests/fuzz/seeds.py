@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Mapping
 
 from hypothesis import strategies as st
 
@@ -34,8 +35,12 @@ def _good() -> dict[str, bytes]:
         "a.xlsx": documents.sheets({"one": [["harbour", 1, 2.5], [None, "x"]], "two": [["y"]]}),
         "a.odt": documents.open_document("text", "<text:p>harbour</text:p><text:h>quay</text:h>"),
         "a.ods": documents.open_document("spreadsheet", "<table:table><table:table-row/></table:table>"),
+        "a.odp": documents.open_document("presentation", "<draw:page><text:p>harbour</text:p></draw:page>"),
         "a.epub": documents.book("harbour", {"a.xhtml": "<html><body><p>quay</p></body></html>"}),
         "a.doc": compound.old_word("harbour quay " * 40),
+        "a.ppt": compound.old_powerpoint([("harbour", "quay"), ("crane", "")]),
+        "a.xls": compound.old_excel("one", [["harbour", 1.5], ["quay", 2.0]]),
+        "a.msg": compound.outlook("harbour", "Ana", "plain words", "<p>rich words</p>", "a.bin"),
         "a.eml": documents.mail("harbour", "plain words", "<p>rich words</p>", "a.bin"),
         "a.html": b"<html><head><title>harbour</title></head><body><table><tr><td>x</table><p>quay</body></html>",
         "a.xml": b"<?xml version='1.0' encoding='utf-8'?><a b='c'><d>harbour</d><!-- x --><e/></a>",
@@ -52,20 +57,41 @@ def _good() -> dict[str, bytes]:
     }
 
 
-GOOD = _good()  # made once: some of the writers choose names at random
+def _pictures() -> dict[str, bytes]:
+    """What text recognition looks at: a picture of every format, and a PDF of scanned pages."""
+    forms = {"a.png": "PNG", "a.jpg": "JPEG", "a.webp": "WEBP", "a.bmp": "BMP", "a.gif": "GIF"}
+    made = {name: documents.image(["harbour"], form) for name, form in forms.items()}
+    return {
+        **made,
+        "a.tiff": documents.scans([["harbour"], ["quay"]]),
+        "b.tif": documents.image(["harbour"], "TIFF", "I;16"),
+        "scan.pdf": documents.scans([["harbour"]], "PDF"),
+    }
+
+
+# Made once: some of the writers choose names at random.
+GOOD = _good()
+PICTURES = _pictures()
+ARCHIVE = documents.archive({"a.txt": b"harbour", "inner/b.md": b"# quay", "c.bin": bytes(300)})
 
 
 @st.composite
-def spoiled(draw: st.DrawFn) -> tuple[str, bytes]:
+def spoiled(draw: st.DrawFn, good: Mapping[str, bytes] = GOOD) -> tuple[str, bytes]:
     """A file whose bytes, or those of one part inside of it, were changed in a few places; under any name."""
-    name = draw(st.sampled_from(sorted(GOOD)))
-    body = GOOD[name]
+    name = draw(st.sampled_from(sorted(good)))
+    body = good[name]
     if zipfile.is_zipfile(io.BytesIO(body)) and draw(st.booleans()):
         body = _with_a_part_spoiled(draw, body)
     else:
         body = _spoiled(draw, body)
-    shown = draw(st.sampled_from([name, name, name, *sorted(GOOD)]))
+    shown = draw(st.sampled_from([name, name, name, *sorted(good)]))
     return shown, body
+
+
+@st.composite
+def spoiled_archives(draw: st.DrawFn) -> bytes:
+    """A zip archive of documents whose bytes were changed in a few places."""
+    return _spoiled(draw, ARCHIVE)
 
 
 def _with_a_part_spoiled(draw: st.DrawFn, body: bytes) -> bytes:

@@ -147,7 +147,53 @@ def test_an_archive_inside_an_archive_stays_one_document(fake_ledger: Ledger) ->
     assert submitted(fake_ledger, ("all.zip", nested)) == ["all.zip/in.zip", "all.zip/a.txt"]
 
 
-@pytest.mark.parametrize("body", [with_password(TWO), TWO[:-30], documents.archive({}), damaged()])
+def test_a_member_without_a_name_is_no_document() -> None:
+    # zipfile ends a name at its first NUL.
+    nameless = documents.archive({"?.txt": b"x", "a.txt": b"one"}).replace(b"?.txt", b"\0.txt")
+    assert is_archive(io.BytesIO(nameless), "all.zip")
+    assert names(nameless) == ["a.txt"]
+
+
+def test_a_member_with_an_overlong_name_has_a_label_that_can_be_stored(fake_ledger: Ledger) -> None:
+    (name,) = submitted(fake_ledger, ("all.zip", documents.archive({f"{'deep/' * 9_000}{'x' * 9_000}.txt": b"one"})))
+    assert name.startswith("all.zip/deep/")
+    assert len(name.encode()) <= 255
+
+
+def unpacked(source: Path | io.BytesIO) -> list[bytes]:
+    found = []
+    for member in members(source, ROOMY):
+        with member.open() as file:
+            found.append(file.read())
+    return found
+
+
+def astray() -> bytes:
+    """An archive that says its directory is one byte further on: its first member then begins before the file."""
+    body = bytearray(TWO)
+    struct.pack_into("<I", body, body.rfind(b"PK\x05\x06") + 16, TWO.index(b"PK\x01\x02") + 1)
+    return bytes(body)
+
+
+def misnamed() -> bytes:
+    """An archive with a name that says it is UTF-8 and is not."""
+    body = bytearray(TWO.replace(b"a.txt", b"\xff.txt"))
+    body[TWO.index(b"PK\x01\x02") + 9] |= 0x08
+    return bytes(body)
+
+
+@pytest.mark.parametrize("body", [astray(), misnamed()])
+@pytest.mark.parametrize("form", ["in memory", "in a file"])
+def test_garbage_where_an_offset_or_a_name_belongs_is_damage(tmp_path: Path, body: bytes, form: str) -> None:
+    (tmp_path / "all.zip").write_bytes(body)
+    source: Path | io.BytesIO = io.BytesIO(body) if form == "in memory" else tmp_path / "all.zip"
+    with pytest.raises(zipfile.BadZipFile):
+        unpacked(source)
+
+
+@pytest.mark.parametrize(
+    "body", [astray(), misnamed(), with_password(TWO), TWO[:-30], documents.archive({}), damaged()]
+)
 def test_an_archive_that_cannot_be_unpacked_is_one_document_that_fails_alone(fake_ledger: Ledger, body: bytes) -> None:
     assert submitted(fake_ledger, ("all.zip", body), ("c.txt", b"three")) == ["all.zip", "c.txt"]
 

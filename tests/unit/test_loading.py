@@ -8,6 +8,7 @@ import random
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,7 +16,17 @@ from hypothesis import strategies as st
 
 from tasks.errors import DocumentFailed
 from tasks.ingest import load
-from tasks.ingest.loading import office, portions, web
+from tasks.ingest.loading import (
+    epub,
+    mail,
+    office,
+    old_excel,
+    old_powerpoint,
+    portions,
+    rich,
+    structures,
+    web,
+)
 from tasks.ingest.loading.portions import Piece, Portion
 from tests.unit.factories import compound, documents
 from tests.unit.factories.reading import Put, reason, text_of
@@ -124,6 +135,29 @@ def test_a_zip_bomb_is_not_opened(put: Put, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_part_too_large_to_parse_asks_for_smaller_documents(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(office, "PART_MAX", 100)
     assert "split it" in reason(put(documents.word(["harbour"])), "a.docx")
+
+
+@pytest.mark.parametrize(
+    ("module", "limit", "name", "body", "said"),
+    [
+        (mail, "SIZE_MAX", "a.eml", documents.mail("harbour", "words"), "larger than 64 MB"),
+        (mail, "SIZE_MAX", "a.msg", compound.outlook("harbour", "Ana", "words"), "larger than 64 MB"),
+        (old_excel, "SIZE_MAX", "a.xls", compound.old_excel("one", [["harbour", 1.0]]), "split it"),
+        (old_powerpoint, "SIZE_MAX", "a.ppt", compound.old_powerpoint([("harbour", "x")]), "split it"),
+        (rich, "SIZE_MAX", "a.rtf", rb"{\rtf1 harbour}", "split it"),
+        (structures, "LINE_MAX", "a.jsonl", b'{"harbour": "quay and crane"}\n', "not valid JSON (line 1)"),
+        (epub, "CHAPTER_MAX", "a.epub", documents.book("t", {"a.xhtml": "<p>harbour</p>"}), "split it"),
+        (epub, "_PACKAGE_MAX", "a.epub", documents.book("t", {"a.xhtml": "<p>harbour</p>"}), "split it"),
+        (portions, "PAGES_MAX", "a.pptx", documents.slides(["one", "two", "three", "four", "five"]), "pages; split it"),
+        (portions, "PAGES_MAX", "a.xlsx", documents.sheets({name: [["x"]] for name in "abcde"}), "pages; split it"),
+    ],
+)
+def test_what_is_larger_than_a_format_allows_says_so(
+    put: Put, monkeypatch: pytest.MonkeyPatch, module: ModuleType, limit: str, name: str, body: bytes, said: str
+) -> None:
+    assert text_of(put(body), name)
+    monkeypatch.setattr(module, limit, 4)
+    assert said in reason(put(body), name)
 
 
 def test_an_unexpected_error_of_a_parser_is_logged_without_document_text(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -128,6 +129,19 @@ def test_recognition_opens_no_connection(put: Put, monkeypatch: pytest.MonkeyPat
     ocr._engine.cache_clear()
     monkeypatch.setattr(socket, "socket", lambda *_, **__: pytest.fail("a connection was opened"))
     assert text_of(put(documents.image(SIGN)), "a.png").startswith(SIGN[0])
+
+
+def test_the_engine_keeps_nothing_about_this_machine_and_reports_to_nobody(tmp_path: Path) -> None:
+    """Its reporter begins with an id and a database in the home folder; a CI's variables would switch it off."""
+    home, picture = tmp_path / "home", tmp_path / "a.png"
+    home.mkdir()
+    picture.write_bytes(documents.image(SIGN))
+    code = (
+        "import sys; from pathlib import Path; from tasks.ingest import load; list(load.read(Path(sys.argv[1]), 'a'))"
+    )
+    environment = {"HOME": str(home), "PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join(sys.path)}
+    subprocess.run([sys.executable, "-c", code, picture], env=environment, check=True, timeout=120)
+    assert [path.relative_to(home).as_posix() for path in home.rglob("*")] == []
 
 
 def test_the_engine_is_not_loaded_before_the_first_picture() -> None:

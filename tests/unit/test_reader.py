@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -17,7 +18,7 @@ from tasks.errors import Canceled, DocumentFailed, ReaderLost
 from tasks.ingest import load
 from tasks.ingest.loading.portions import Portion, document
 from tasks.ingest.reader import PLAIN_MAX, Reader
-from tasks.ingest.reading import Limits, Read
+from tasks.ingest.reading import FILE_BYTES, Limits, Read
 from tests.unit.factories.documents import pdf
 from tests.waiting import wait_until
 
@@ -205,8 +206,41 @@ def test_trouble_of_our_disk_stays_what_it_is(tmp_path: Path) -> None:
 
 
 def test_a_parser_cannot_fill_the_disk(tmp_path: Path) -> None:
-    with reading() as reader, pytest.raises(OSError, match="too large"):
-        asked(reader, tmp_path, "WRITE")
+    with reading(limits=replace(LIMITS, confined=False)) as reader:
+        with pytest.raises(DocumentFailed, match="try what reading needs not: to write"):
+            asked(reader, tmp_path, "WRITE")
+        assert (tmp_path / "file.huge").stat().st_size <= FILE_BYTES
+        assert asked(reader, tmp_path, "fine") == ["fine"]
+
+
+def test_a_parser_that_keeps_a_processor_busy_is_stopped_by_the_system(tmp_path: Path) -> None:
+    """Its parent is at something else all the time and watches no clock."""
+
+    def burning(path: Path, name: str, *, ocr: str = "auto") -> Iterator[Portion]:
+        yield Portion([document("one", 1)], 1, 2)
+        while True:
+            pass
+
+    path = tmp_path / "file"
+    path.write_text("")
+    with reading(burning, Limits(0.2, 0.2, 256)) as reader:
+        portions = reader.portions(path, "a.bin")
+        next(portions)
+        (child,) = children()
+        wait_until(lambda: child.status() == psutil.STATUS_ZOMBIE, timeout_s=60, what="the end of its time")
+        with pytest.raises(ReaderLost, match="kept a processor busy for too long"):
+            next(portions)
+
+
+def test_a_parser_that_left_its_group_is_killed_all_the_same(tmp_path: Path) -> None:
+    def leaving(path: Path, name: str, *, ocr: str = "auto") -> Iterator[Portion]:
+        os.setpgid(0, os.getpgid(os.getppid()))
+        yield Portion([document("one", 1)], 1, 2)
+        signal.pause()
+
+    with reading(leaving, Limits(20, 0.3, 256, confined=False)) as reader, pytest.raises(ReaderLost):
+        asked(reader, tmp_path, "")
+    assert children() == []
 
 
 def test_the_child_holds_no_file_of_its_parent_open(tmp_path: Path) -> None:

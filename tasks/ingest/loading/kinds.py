@@ -82,6 +82,8 @@ LABELS: Mapping[str, str] = MappingProxyType(
 )
 
 _HEAD = 8192
+_PLAIN = frozenset({"md", "txt"})
+_PACKED = (b"PK\x03\x04", b"PK\x05\x06", olefile.MAGIC)
 _TEXTS = frozenset({"eml", "html", "xml", "csv", "json", "jsonl", "md", "rst", "org", "txt"})
 _ZIPPED = frozenset({"docx", "pptx", "xlsx", "odt", "ods", "odp", "epub"})
 
@@ -114,6 +116,14 @@ def kind(path: Path, name: str) -> str:
     if named:
         raise DocumentFailed(reason=DAMAGED.format(label=LABELS[named]))
     raise DocumentFailed(reason=UNKNOWN)
+
+
+def is_plain(path: Path, name: str) -> bool:
+    """Whether it is a text that has no parser; told without one, so nothing that is packed is opened."""
+    with path.open("rb") as file:
+        if file.read(len(olefile.MAGIC)).startswith(_PACKED):
+            return False
+    return kind(path, name) in _PLAIN
 
 
 def _by_magic(path: Path, head: bytes, named: str) -> str:

@@ -6,6 +6,7 @@ one thread, for there is a worker on every core.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from tasks.ingest.loading.ocr_lines import Pixels
+
+# From 1.29 on the wheels of ONNX Runtime report to Microsoft what they run, and keep an id of the machine for it,
+# unless this is set before they are loaded (github.com/microsoft/onnxruntime/pull/27379).
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # noqa: TID251 - no setting of ours: the library reads it
 
 AUTO, ON, OFF = "auto", "on", "off"  # the values of a recipe's `ocr`
 PIXELS_MAX = 100_000_000

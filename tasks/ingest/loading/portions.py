@@ -13,7 +13,11 @@ from math import ceil
 
 from llama_index.core.schema import Document
 
+from tasks.errors import DocumentFailed
+from tasks.ingest.loading.sentences import TOO_MANY_PAGES
+
 RANGE = 512 * 1024  # bytes of a text file, or characters of text, that one portion holds at most, about
+PAGES_MAX = 20_000  # pages, slides or sheets of one document: each is given 10 s, and a file may claim any number
 PAGES = 16  # pages, slides or sheets that one portion holds at most
 PACE_S = 0.5  # a portion comes at least this often, even an empty one
 
@@ -65,7 +69,10 @@ def document(text: str, page: int | None) -> Document:
 
 
 def portions(pieces: Iterable[Piece], clock: Callable[[], float] = time.monotonic) -> Iterator[Portion]:
-    """Pieces gathered into portions: neighbours of one page join, blank text is left out."""
+    """Pieces gathered into portions: neighbours of one page join, blank text is left out.
+
+    Raises DocumentFailed for more pages than a document may have.
+    """
     gathered: list[Document] = []
     texts: list[str] = []
     size, pages, done, total = 0, 0, 0, 1
@@ -78,6 +85,8 @@ def portions(pieces: Iterable[Piece], clock: Callable[[], float] = time.monotoni
         texts.clear()
 
     for piece in pieces:
+        if piece.page is not None and max(piece.page, piece.total) > PAGES_MAX:
+            raise DocumentFailed(reason=TOO_MANY_PAGES.format(most=PAGES_MAX))
         if piece.page != page:
             close()
             page, pages = piece.page, pages + 1

@@ -11,7 +11,12 @@ FORMATS: Final = (
 ENCRYPTED: Final = "The file is protected with a password; save it without one and upload it again."
 DAMAGED: Final = "The file could not be read as {label}; it may be damaged: open it, save it again and upload that."
 TOO_LARGE: Final = "The file holds more text than can be read in one piece; split it into several documents."
+TOO_MANY_PAGES: Final = "The file has more than {most:,} pages; split it into several documents."
 BOMB: Final = "The file unpacks to far more than a document needs and was not opened; save it again and upload that."
+REFUSED: Final = (
+    "The file made its reader try what reading needs not: to write, to start a program, or to reach the network or "
+    "other files; it was stopped: save it anew from the program that made it, and upload that."
+)
 UNKNOWN: Final = f"The file is of a format that cannot be read here; upload {FORMATS}."
 OTHER: Final = "The file is {what}, which cannot be read here; {remedy}."
 HEIF: Final = "The file is a picture (HEIF), which cannot be read here; save it as JPEG or PNG and upload that."

@@ -10,6 +10,9 @@ import zlib
 from tests.unit.factories import documents
 
 WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+SHEET = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+SLIDE = "http://schemas.openxmlformats.org/presentationml/2006/main"
+DRAWING = "http://schemas.openxmlformats.org/drawingml/2006/main"
 
 
 def laughs(tag: str = "a") -> str:
@@ -23,13 +26,42 @@ def quadratic() -> str:
     return f"<!DOCTYPE a [<!ENTITY x '{'A' * 100_000}'>]><a>{'&x;' * 20_000}</a>"
 
 
-def word_with_part(part: str, body: bytes) -> bytes:
-    """A Word document with one of its parts replaced."""
+def with_part(document: bytes, part: str, body: bytes) -> bytes:
+    """A document that is a zip file, with one of its parts replaced."""
     stream = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(documents.word(["before"]))) as good, zipfile.ZipFile(stream, "w") as made:
+    with zipfile.ZipFile(io.BytesIO(document)) as good, zipfile.ZipFile(stream, "w") as made:
         for info in good.infolist():
             made.writestr(info, body if info.filename == part else good.read(info))
     return stream.getvalue()
+
+
+def word_with_part(part: str, body: bytes) -> bytes:
+    """A Word document with one of its parts replaced."""
+    return with_part(documents.word(["before"]), part, body)
+
+
+def sheet_body(doctype: str, inside: str) -> bytes:
+    """A workbook with a document type in front of its sheet."""
+    body = f"{doctype}<worksheet xmlns='{SHEET}'><sheetData><row><c t='inlineStr'><is><t>{inside}</t></is></c></row></sheetData></worksheet>"  # noqa: E501
+    return with_part(documents.sheets({"a": [["x"]]}), "xl/worksheets/sheet1.xml", body.encode())
+
+
+def slide_body(doctype: str, inside: str) -> bytes:
+    """A presentation with a document type in front of its slide."""
+    body = (
+        f'{doctype}<p:sld xmlns:p="{SLIDE}" xmlns:a="{DRAWING}"><p:cSld><p:spTree><p:sp><p:txBody><a:p><a:r>'
+        f"<a:t>{inside}</a:t></a:r></a:p></p:txBody></p:sp></p:spTree></p:cSld></p:sld>"
+    )
+    return with_part(documents.slides(["x"]), "ppt/slides/slide1.xml", body.encode())
+
+
+def open_body(doctype: str, inside: str) -> bytes:
+    """An OpenDocument text with a document type in front of its content."""
+    made = documents.open_document("text", f"<text:p>{inside}</text:p>")
+    with zipfile.ZipFile(io.BytesIO(made)) as archive:
+        content = archive.read("content.xml").decode()
+    start = content.index("?>") + 2 if content.startswith("<?xml") else 0
+    return with_part(made, "content.xml", f"{content[:start]}{doctype}{content[start:]}".encode())
 
 
 def word_body(doctype: str, inside: str) -> bytes:
@@ -87,6 +119,28 @@ def looping_pdf() -> bytes:
             "<< /Type /Catalog /Pages 2 0 R >>",
             "<< /Type /Pages /Kids [2 0 R 3 0 R] /Count 1000000 >>",
             "<< /Type /Pages /Parent 2 0 R /Kids [2 0 R] /Count 1000000 >>",
+        ]
+    )
+
+
+def endless_pdf(pages: int) -> bytes:
+    """A PDF that has one page so many times."""
+    return pdf(
+        [
+            "<< /Type /Catalog /Pages 2 0 R >>",
+            f"<< /Type /Pages /Kids [{'3 0 R ' * pages}] /Count {pages} >>",
+            "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 99 99] >>",
+        ]
+    )
+
+
+def claiming_pdf(pages: int) -> bytes:
+    """A PDF with one page that claims to have so many."""
+    return pdf(
+        [
+            "<< /Type /Catalog /Pages 2 0 R >>",
+            f"<< /Type /Pages /Kids [3 0 R] /Count {pages} >>",
+            "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 99 99] >>",
         ]
     )
 
@@ -155,6 +209,41 @@ def vast_png(width: int, height: int) -> bytes:
     )
 
 
+def looping_tiff() -> bytes:
+    """A TIFF whose only page comes after itself, for ever."""
+    tags = [(256, 3, 1, 9), (257, 3, 1, 9), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 8)]
+    tags += [(277, 3, 1, 1), (278, 3, 1, 9), (279, 4, 1, 81)]
+    pixels = bytes(82)
+    page = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    return struct.pack("<2sHI", b"II", 42, 8 + len(pixels)) + pixels + page + struct.pack("<I", 8 + len(pixels))
+
+
+def crowded(entries: int) -> bytes:
+    """An archive whose directory lists so many files of one byte, all of them the same."""
+    entry = struct.pack("<4s6H3I5H2I", b"PK\x01\x02", 20, 20, 0, 0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0) + b"a"
+    first = struct.pack("<4s5H3I2H", b"PK\x03\x04", 20, 0, 0, 0, 0, 0, 1, 1, 1, 0) + b"ax"
+    # The number that it states is a lie; there is room for 16 bits only.
+    end = struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, 1, 1, len(entry) * entries, len(first), 0)
+    return first + entry * entries + end
+
+
+def deep_word(depth: int) -> bytes:
+    """A Word document of tables in tables."""
+    inside = "<w:tbl><w:tr><w:tc>" * depth + "<w:p/>" + "</w:tc></w:tr></w:tbl>" * depth
+    return word_with_part(
+        "word/document.xml", f'<w:document xmlns:w="{WORD}"><w:body>{inside}</w:body></w:document>'.encode()
+    )
+
+
+def deep_open(depth: int) -> bytes:
+    """An OpenDocument text of spans in spans."""
+    return open_body("", "<text:span>" * depth + "harbour" + "</text:span>" * depth)
+
+
+def deep_rich(depth: int) -> str:
+    return r"{\rtf1 " + "{" * depth + "harbour" + "}" * depth + "}"
+
+
 def deep_json(depth: int) -> str:
     return "[" * depth + "]" * depth
 
@@ -186,6 +275,9 @@ def calling_home(address: str) -> dict[str, bytes]:
         "a.html": page.encode(),
         "a.docx": word_with_part("word/_rels/settings.xml.rels", template.encode()),
         "xxe.docx": word_body(entity, "harbour &x;"),
+        "xxe.xlsx": sheet_body(entity, "harbour &x;"),
+        "xxe.pptx": slide_body(entity, "harbour &x;"),
+        "xxe.odt": open_body(entity, "harbour &x;"),
         "a.eml": documents.mail("news", html=page),
         "a.epub": documents.book("t", {"a.xhtml": f"{entity}{page}</html>"}),
         "a.odt": documents.open_document("text", f'<text:p>harbour <draw:image href="{address}/i.png"/></text:p>'),
