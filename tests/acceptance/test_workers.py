@@ -13,7 +13,7 @@ from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from tasks.ledger import State, control, keys, monitor
+from tasks.ledger import State, control, keys, monitor, store
 from tasks.ledger.states import DocumentState
 from tasks.snapshots.shelf import Shelf
 from tests.acceptance.conftest import GRACE_S, Stack, lines
@@ -126,6 +126,18 @@ def test_a_forced_stop_does_not_wait_for_the_grace(stack: Stack) -> None:
     assert job.stop.forced
     assert job.stop.took_s is not None
     assert job.stop.took_s < GRACE_S + 0.7
+
+
+def test_a_work_horse_that_hangs_on_a_shard_of_another_ends_too(stack: Stack) -> None:
+    job_id = stack.submit(lines(1, "SLEEP 60") + " behind", collection="hung")
+    horse = horse_of(stack, job_id)
+    worker = stack.job(job_id).worker
+    # What a janitor does while a worker cannot be reached, which then comes back and was never away itself.
+    assert stack.ledger.transition("write_off", job_id, "0", worker, store.new_rq_id())[0] == "ok"
+    wait_until(lambda: not horse.is_running(), what="its end")
+    assert worker in monitor.worker_names(stack.ledger)
+    control.cancel(stack.ledger, job_id, by="bo", force=True)
+    assert stack.ended(job_id).state is State.CANCELED
 
 
 @pytest.mark.parametrize("end", ["forced stop", "its own end"])
