@@ -14,7 +14,7 @@ from tasks.snapshots.shelf import Shelf
 from tasks.submitting import submit_files, with_embedder
 from tasks.uploads import Uploads
 from tests.acceptance.conftest import Stack, lines
-from tests.waiting import wait_until
+from tests.waiting import kept_within, wait_until
 
 pytestmark = pytest.mark.acceptance
 
@@ -43,7 +43,6 @@ def test_a_job_past_its_limit_fails_at_a_checkpoint_and_a_retry_goes_on(stack: S
     assert (job.documents_done, job.documents_failed) == (1, 0)
     assert job.stop is not None
     assert job.stop.how == "at a checkpoint"
-    assert job.elapsed_s(monitor.utc_now()) == pytest.approx(1.5, abs=1.0)
     assert Shelf(stack.data).current("late") is None
 
 
@@ -95,12 +94,12 @@ def big(stack: Stack) -> Iterator[str]:
 
 
 def test_a_job_of_one_document_starts_within_two_seconds_behind_one_of_ten_thousand(stack: Stack, big: str) -> None:
-    waits = []
-    for at in range(3):
-        job = stack.ended(stack.submit(f"Small {at}.", collection="small"))
+    def waited() -> float:
+        job = stack.ended(stack.submit("Small.", collection="small"))
         assert job.state is State.COMPLETED
         assert job.created_at is not None
         assert job.started_at is not None
-        waits.append((job.started_at - job.created_at).total_seconds())
+        return (job.started_at - job.created_at).total_seconds()
+
+    kept_within(TURN_S, waited)
     assert stack.job(big).state is State.RUNNING
-    assert max(waits) < TURN_S, waits
