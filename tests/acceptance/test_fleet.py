@@ -153,7 +153,7 @@ def test_a_low_job_is_not_starved_by_high_ones(stack: Stack) -> None:
         if len(waiting) < 4:  # so that a high one always waits
             high.append(stack.submit(lines(1, "SLEEP 0.4") + f" high {at}", collection=f"h{at}", priority="high"))
             at += 1
-        assert time.monotonic() - waited < 15, "the low job starves"
+        assert time.monotonic() - waited < 60, "the low job starves"
     assert any(stack.job(job_id).state is State.QUEUED for job_id in high)
     assert time.monotonic() - waited > 2 * 1.5 - 0.5
     for job_id in high:
