@@ -27,7 +27,7 @@ def stack(redis_url: str, tmp_path: Path) -> Iterator[Stack]:
     seen = tmp_path / "seen"
     found = Stack(tmp_path, redis_url, embedder_args=f'{{"seen": "{seen}"}}')
     yield found
-    found.ledger.close()
+    found.end()
 
 
 def embedded(stack: Stack) -> Counter[str]:
