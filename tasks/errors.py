@@ -143,6 +143,15 @@ class DocumentFailed(IngestboardError):
     sentence = "{reason}"
 
 
+class DocumentPastLimit(DocumentFailed):
+    """It took longer than its job has for one. Data: limit_s."""
+
+    sentence = (
+        "The document took longer than the limit of {limit_s:g} s that its job has a document; submit it with a longer "
+        "one, or split it."
+    )
+
+
 class EmbedderUnusable(IngestboardError):
     """The embedder named in the settings cannot be loaded. Data: embedder, reason."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 
-from tasks.errors import IngestboardError
+from tasks.errors import DocumentPastLimit, IngestboardError
 from tasks.ledger import Ledger, control, locks, monitor, queues, store
 from tasks.ledger.records import JobRow
 from tasks.snapshots.rows import SnapshotRow
@@ -61,6 +61,8 @@ def recover(
         outcome, how = "canceled", "by killing its work horse"
     elif killed_for == "shutdown":
         outcome = "released"
+    elif killed_for == "document" and document is not None:
+        outcome, how = "overdue", str(DocumentPastLimit(limit_s=job.document_limit_s))
     delivery = store.settle(ledger, job_id, shard, attempt, outcome, how=how, document=document)
     if delivery is not None:
         queues.deliver(ledger, [delivery], job.priority)

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 TURN_S = 1.0
 LONGEST_PAUSE_S = 5.0
 LEASE_MS = 10_000
-AWAY_S = 3.0  # a turn that comes so much later than it should: Redis, or this process, was away
+AWAY_S = 3.0  # a turn that comes so much later than it should, by either clock: Redis, or this process, was away
 PRUNE_EVERY_S = 60.0
 SAY_AGAIN_S = 3600.0
 SAID_KEPT = 1_000
@@ -40,6 +40,7 @@ class Janitor:
         self._due: dict[str, float] = {}
         self._reclaim_at = 0.0  # monotonic: workers that live get time to say so after Redis was away
         self._turned_at = 0.0
+        self._offset: float | None = None  # the server's clock less our monotonic one
         self._prune_at = 0.0
         self._said_at: dict[tuple[str, str], float] = {}
         self._noted = journal.seen(ledger.settings)
@@ -64,7 +65,7 @@ class Janitor:
         """Whether it was our turn and the work was done."""
         began = time.monotonic()
         late = began - self._turned_at > TURN_S + AWAY_S if self._turned_at else self._server_is_new()
-        if late:
+        if late or self._clock_jumped():
             self._was_away()
         if not self._my_turn():
             self._turned_at = time.monotonic()
@@ -90,6 +91,11 @@ class Janitor:
         """Whether the server was started again, or another took over, since a janitor looked last."""
         before = journal.seen(self.ledger.settings).run
         return bool(before) and before != self.ledger.server_run()
+
+    def _clock_jumped(self) -> bool:
+        """Whether the server's clock went on much faster than time did: then leases are over that nobody let go."""
+        before, self._offset = self._offset, self.ledger.now() - time.monotonic()
+        return before is not None and self._offset - before > AWAY_S
 
     def _was_away(self) -> None:
         self._reclaim_at = time.monotonic() + self.ledger.settings.lease_s

@@ -173,8 +173,7 @@ class Pool:
 
     def _bury(self, ledger: Ledger, name: str, status: int) -> None:
         """It cannot wake again: marks on its name go, and what it had in hand goes to another worker now."""
-        had = text(ledger.redis.hget(keys.worker(name), "delivery"))
-        if status and had and expire_leases_of(ledger, name, had):
+        for had in expire_leases_of(ledger, name) if status else ():
             log.warning("worker %s died with shard %s in hand, which goes to another worker", name, had)
         with ledger.redis.pipeline(transaction=False) as pipe:
             pipe.hdel(keys.WRITTEN_OFF, name)

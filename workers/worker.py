@@ -47,10 +47,11 @@ class IngestWorker(TakingWorker):
 
     def __init__(self, ledger: Ledger, name: str, pool: str = "") -> None:
         self.ledger = ledger
-        self._killed_for = ""  # why we killed the work horse: "cancel", "limit" or "shutdown"
+        self._killed_for = ""  # why we killed the work horse: "cancel", "limit", "document", "fenced" or "shutdown"
         self._delivery: tuple[str, str, str] | None = None
         self._looked = float("-inf")
         self._canceled_since: float | None = None
+        self._fenced_since: float | None = None
         self._shutdown_asked = 0.0
         self._away = 0  # looks in a row that Redis did not answer
         super().__init__(
@@ -91,7 +92,7 @@ class IngestWorker(TakingWorker):
             log.error("%s (RQ job %s)", reason, job.id)
             self._refuse(job, queue, reason)
             return
-        self._killed_for, self._canceled_since = "", None
+        self._killed_for, self._canceled_since, self._fenced_since = "", None, None
         run.in_hand.set(None)
         if not is_delivery(job):
             super().execute_job(job, queue)
@@ -163,8 +164,7 @@ class IngestWorker(TakingWorker):
     def _look(self, job: Job, working_s: float) -> None:
         now = time.monotonic()
         since, self._looked = now - self._looked, now
-        if self._delivery is None and job.timeout not in (None, -1) and working_s > float(job.timeout) + OVER_S:
-            self._kill("limit")
+        self._end_what_overstays(job, working_s)
         try:
             # The client is patient; this loop must not be, for it also kills and hands back.
             with self.ledger.hurried():
@@ -179,6 +179,15 @@ class IngestWorker(TakingWorker):
                 log.warning("Redis does not serve us (%s); the work horse goes on", trouble.reason(error))
             self._away += 1
         self._shutdown_escalation()
+
+    def _end_what_overstays(self, job: Job, working_s: float) -> None:
+        """A work horse past its limit in RQ, or past that of a document, which met no checkpoint to notice it."""
+        if self._killed_for:
+            return
+        if job.timeout not in (None, -1) and working_s > float(job.timeout) + OVER_S:
+            self._kill("limit")
+        elif self._delivery is not None and run.in_hand.overdue_s > self.ledger.settings.cancel_grace_s:
+            self._kill("document")
 
     def _obey(self, since_last_s: float) -> None:
         """Is a stop asked for, or is this worker written off? One round trip."""
@@ -217,7 +226,16 @@ class IngestWorker(TakingWorker):
         super().maintain_heartbeats(job)
         self._reporting.write(self._delivery)
         if self._delivery is not None:
-            store.extend_lease(self.ledger, *self._delivery)
+            self._heed_fence(store.extend_lease(self.ledger, *self._delivery) or self._ours())
+
+    def _heed_fence(self, ours: bool) -> None:
+        """A shard that another has by now: a work horse that does not learn of it is ended, and says nothing."""
+        if ours:
+            self._fenced_since = None
+            return
+        self._fenced_since = self._fenced_since or time.monotonic()
+        if not self._killed_for and time.monotonic() - self._fenced_since >= self.ledger.settings.cancel_grace_s:
+            self._kill("fenced")
 
     def _shutdown_escalation(self) -> None:
         if self._killed_for or self._shutdown_requested_date is None:
@@ -328,7 +346,7 @@ class IngestWorker(TakingWorker):
                 shard,
                 whole(row.get("attempt")),
                 reason=reason,
-                killed_for=self._killed_for,
+                killed_for=self._killed_for if self._killed_for != "document" or run.in_hand.overdue_s else "",
                 document=run.in_hand.get(),
             )
         except Fenced:

@@ -89,7 +89,7 @@ def mark_of(row: JobRow) -> Mark | None:
     mirror = redis.board()
     return marks.mark(
         row,
-        datetime.now(UTC),
+        datetime.fromtimestamp(mirror.now(), UTC),  # its times are the server's; this host's clock may be off
         workers=mirror.workers,
         grace_s=redis.settings.cancel_grace_s,
         stalled_s=redis.settings.stalled_minutes * 60,

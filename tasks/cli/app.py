@@ -62,12 +62,14 @@ def ledger() -> Iterator[Ledger]:
     from tasks.errors import NotRunning, RedisUnreachable
     from tasks.ledger import connect
     from tasks.ledger.origin import acting_from
+    from tasks.ledger.trouble import NO_CONNECTION
 
     using = settings()
     try:
         connected = connect(using)
-    except RedisUnreachable:
-        if using.embedded:
+    except RedisUnreachable as error:
+        # One that is there and does not serve us is another matter: starting a second one would not help.
+        if using.embedded and error.data["reason"] == NO_CONNECTION:
             raise NotRunning(data=using.data) from None
         raise
     # Whoever is not there at all is told at once; trouble on the way, or a server that takes no writes, is waited for.

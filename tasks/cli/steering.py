@@ -23,6 +23,7 @@ def workers(json: Json = False) -> None:
     if json:
         show.as_json(rows)
         return
+    alive = any(pool.alive for pool in pools)
     show.table(
         ("NAME", "HOST", "PID", "STATE", "JOB", "DOCUMENT", "DONE", "FAILED", "HEARD"),
         [
@@ -39,9 +40,9 @@ def workers(json: Json = False) -> None:
             )
             for row in rows
         ],
-        empty="No worker is alive; `ingestboard worker` starts some.",
+        empty=f"No worker is alive; {'`ingestboard scale HOST N`' if alive else '`ingestboard worker`'} starts some.",
     )
-    if any(pool.alive for pool in pools):
+    if alive:
         typer.echo()
         show.table(
             ("POOL", "HOST", "WORKERS", "WANTED", "HEARD"),

@@ -20,6 +20,7 @@ from llama_index.core.embeddings import BaseEmbedding
 from tasks.errors import (
     DataUnwritable,
     DocumentFailed,
+    DocumentPastLimit,
     IngestboardError,
     ReaderLost,
     Stopping,
@@ -61,15 +62,15 @@ def fingerprint(settings: Settings) -> str:
     return settings.embedder_fingerprint
 
 
-def ingest(ledger: Ledger, reporter: store.Reporter, in_hand: Callable[[int | None], None]) -> None:
-    """Ingest the documents of a claim; `in_hand` is told the number of each as its turn comes."""
+def ingest(ledger: Ledger, reporter: store.Reporter, in_hand: Callable[[int, float], None]) -> None:
+    """Ingest the documents of a claim; `in_hand` is told the number of each at its turn, and how long it may take."""
     row = monitor.job(ledger, reporter.claim.job)
     recipe = Recipe.model_validate_json(row.recipe)
     with Shard(ledger, reporter, recipe, limit_s=row.document_limit_s) as shard:
         until = time.monotonic() + TURN_S
         left = len(reporter.claim.documents)
         for document in reporter.claim.documents:
-            in_hand(document.number)
+            in_hand(document.number, row.document_limit_s)
             shard.ingest(document)
             left -= 1
             reporter.check()
@@ -130,10 +131,7 @@ class Shard:
             self._hold.beat()
         self._reporter.check()
         if self._until is not None and time.monotonic() > self._until:
-            raise DocumentFailed(
-                reason=f"The document took longer than the limit of {self._limit_s:g} s that its job has a document; "
-                "submit it with a longer one, or split it."
-            )
+            raise DocumentPastLimit(limit_s=self._limit_s)
 
     def _ingested(self, document: DocumentRow) -> tuple[int, str, bool]:
         """One document through all stages: its chunks, its hash, and whether it was known."""

@@ -10,6 +10,7 @@ import logging
 import mmap
 import struct
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -26,51 +27,61 @@ from tasks.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_IN_HAND = struct.Struct("qq16s")  # number of the document or -1, documents that have ended, stage
+# Number of the document or -1, documents that have ended, when the document's time is over by the monotonic clock that
+# all processes of a host share (0: never), stage.
+_IN_HAND = struct.Struct("qqd16s")
 
 
 class InHand:
-    """What a work horse has in hand, in memory that it shares with its worker: number of the document, stage, and
-    how many documents have ended so far.
+    """What a work horse has in hand, in memory that it shares with its worker: number of the document, when its time is
+    over, stage, and how many documents have ended so far.
 
-    When the work horse dies, its parent can name the document that it died of.
+    When the work horse dies, its parent can name the document that it died of; and it can end one that takes too long.
     """
 
     def __init__(self) -> None:
         self._shared = mmap.mmap(-1, _IN_HAND.size)
         self.set(None)
 
-    def set(self, index: int | None) -> None:
-        _, ended, stage = self._read()
-        self._write(-1 if index is None else index, ended, stage if index is not None else b"")
+    def set(self, index: int | None, limit_s: float = 0.0) -> None:
+        """A document's turn comes, which may take so long (0: as long as it takes); or None."""
+        _, ended, _, stage = self._read()
+        until = time.monotonic() + limit_s if limit_s else 0.0
+        self._write(-1 if index is None else index, ended, until, stage if index is not None else b"")
 
     def get(self) -> int | None:
         index = self._read()[0]
         return None if index < 0 else index
 
+    @property
+    def overdue_s(self) -> float:
+        """Seconds since the document's time was over; 0 while it is not."""
+        index, _, until, _ = self._read()
+        return max(0.0, time.monotonic() - until) if index >= 0 and until else 0.0
+
     def enter(self, stage: str) -> None:
-        index, ended, _ = self._read()
-        self._write(index, ended, stage.encode("ascii", "replace"))
+        index, ended, until, _ = self._read()
+        self._write(index, ended, until, stage.encode("ascii", "replace"))
 
     @property
     def stage(self) -> str:
-        return self._read()[2].rstrip(b"\0").decode("ascii", "replace")
+        return self._read()[3].rstrip(b"\0").decode("ascii", "replace")
 
     def end_one(self) -> None:
         """A document has ended, well or not."""
-        index, ended, stage = self._read()
-        self._write(index, ended + 1, stage)
+        index, ended, _, stage = self._read()
+        self._write(index, ended + 1, 0.0, stage)
 
     @property
     def ended(self) -> int:
         return self._read()[1]
 
-    def _read(self) -> tuple[int, int, bytes]:
-        index, ended, stage = _IN_HAND.unpack(self._shared[:])
-        return int(index), int(ended), bytes(stage)
+    def _read(self) -> tuple[int, int, float, bytes]:
+        index, ended, until, stage = _IN_HAND.unpack(self._shared[:])
+        return int(index), int(ended), float(until), bytes(stage)
 
-    def _write(self, index: int, ended: int, stage: bytes) -> None:
-        self._shared[:] = _IN_HAND.pack(index, ended, stage)
+    def _write(self, index: int, ended: int, until: float, stage: bytes) -> None:
+        self._shared[:] = _IN_HAND.pack(index, ended, until, stage)
 
 
 in_hand = InHand()  # each worker puts its own here before it forks

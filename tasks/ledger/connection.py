@@ -16,7 +16,7 @@ from tasks.errors import RecordDamaged, RedisTooOld, RedisUnreachable
 from tasks.ledger import addresses, keys, sentinel
 from tasks.ledger.client import Client
 from tasks.ledger.records import text
-from tasks.ledger.trouble import WANTS_CERTIFICATE, Patience, is_damage, passes, reason
+from tasks.ledger.trouble import NO_CONNECTION, WANTS_CERTIFICATE, Patience, is_damage, passes, reason
 from tasks.settings import Settings, masked
 
 NEEDED = (6, 2)
@@ -196,7 +196,7 @@ def _refusal(url: str, error: redis.RedisError) -> str:
     """Why there is no connection; a server that takes it and hangs up is told apart from one that is not there."""
     told, tls = reason(error), url.startswith("rediss") and "ssl_certfile" not in addresses.asked(url)
     hung_up = isinstance(error, redis.ConnectionError) and "connecting to" not in str(error)
-    return WANTS_CERTIFICATE if told == "no connection" and tls and hung_up else told
+    return WANTS_CERTIFICATE if told == NO_CONNECTION and tls and hung_up else told
 
 
 def connect(

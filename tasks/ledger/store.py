@@ -27,7 +27,7 @@ PUBLISH = "publish"
 REPORT_INTERVAL_S = 0.1
 AWAY_INTERVAL_S = 1.0  # between reports while Redis is away
 EVENTS_HELD = 100  # while Redis is away; the first ones tell more than the last
-Outcome = Literal["done", "canceled", "released", "yielded", "lost"]
+Outcome = Literal["done", "canceled", "released", "yielded", "lost", "overdue"]
 
 
 def new_rq_id() -> str:
@@ -119,9 +119,9 @@ def settle(
 ) -> Delivery | None:
     """A shard leaves its worker. The delivery to hand to RQ now, if one follows.
 
-    `attempt` is the number, or the fence of the claim for who has one. `how` tells how it stopped or why it was
-    lost; `document` is the number of the document in hand when the worker was lost. Raises Fenced when another
-    attempt owns the shard.
+    `attempt` is the number, or the fence of the claim for who has one. `how` tells how it stopped, why it was lost, or
+    why the document fails that was overdue; `document` is the number of the document in hand then. Raises Fenced when
+    another attempt owns the shard.
     """
     reply = ledger.transition(
         "settle",

@@ -30,6 +30,7 @@ WAITED_OUT = (redis.RedisError, RecordDamaged)
 T = TypeVar("T")
 
 SHORTEST_S, LONGEST_S = 0.05, 2.0  # pauses between two tries
+NO_CONNECTION = "no connection"  # nobody is there to answer
 SAID_AFTER_S = 1.0  # what passes sooner is no news
 
 WANTS_CERTIFICATE = "it may want a certificate of ours; give ssl_certfile and ssl_keyfile in REDIS_URL"
@@ -87,7 +88,7 @@ def reason(error: BaseException) -> str:
     if isinstance(error, redis.sentinel.MasterNotFoundError):
         return "its sentinels know no master at the moment"
     if isinstance(error, redis.ConnectionError):
-        return "no connection"
+        return NO_CONNECTION
     return type(error).__name__
 
 

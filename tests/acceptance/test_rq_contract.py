@@ -165,11 +165,11 @@ def test_what_is_not_named_is_refused(
     stack: Stack, queue: Queue, paper: Path, task: str, options: dict[str, Any]
 ) -> None:
     job = queue.enqueue(f"{HERE}.{task}", str(paper), "hello", retry=Retry(max=3), **options)
-    refused = until(stack, job, "failed").latest_result()
-    assert refused is not None
+    refused = wait_until(until(stack, job, "failed").latest_result, what="the reason")
     assert "was not run" in str(refused.exc_string)
     assert lines(paper) == []
-    assert stack.ledger.redis.llen(keys.rq_intermediate("default")) == 0
+    intermediate = keys.rq_intermediate("default")
+    wait_until(lambda: stack.ledger.redis.llen(intermediate) == 0, what="the entry's end where RQ looks for lost ones")
 
 
 def test_documents_are_ingested_beside_them(stack: Stack, queue: Queue, paper: Path) -> None:

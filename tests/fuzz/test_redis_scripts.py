@@ -28,7 +28,7 @@ SPOILED = sorted(
 )
 
 Change = Callable[[Ledger, str], object]
-OUTCOMES: tuple[store.Outcome, ...] = ("done", "canceled", "released", "yielded", "lost")
+OUTCOMES: tuple[store.Outcome, ...] = ("done", "canceled", "released", "yielded", "lost", "overdue")
 
 
 def _claim(ledger: Ledger, job_id: str) -> None:

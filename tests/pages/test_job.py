@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboard.mirror import Mirror
 from dashboard.pace import MOVING_S
 from tasks.kinds import EXPORT, export_path
 from tasks.ledger import Ledger, State, control, keys, monitor, presence, store
@@ -223,6 +226,19 @@ def test_a_stalled_job_shows_its_remedy_and_is_stopped_by_it(open_page: Open, bo
     row = monitor.job(board_ledger, job)
     assert row.stop is not None
     assert row.stop.forced
+
+
+def test_what_is_wrong_is_told_by_the_clock_of_the_server(
+    open_page: Open, board_ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = submitted(board_ledger)
+    worker = StubWorker(board_ledger, job)
+    worker.appear()
+    worker.start()
+    assert "Stalled." not in "".join(one.value for one in open_page("job", job=job).markdown)
+    # As on a host whose clock is an hour behind that of Redis.
+    monkeypatch.setattr(Mirror, "now", lambda mirror: time.time() + 3600)
+    assert "Stalled." in "".join(one.value for one in open_page("job", job=job).markdown)
 
 
 def test_a_worker_that_does_not_respond_is_written_off_from_the_job(open_page: Open, board_ledger: Ledger) -> None:

@@ -9,6 +9,7 @@ from tests.factories import claimed, finish_documents, rq_id_of, submitted
 
 pytest.importorskip("workers.janitor")
 from workers.janitor import Janitor
+from workers.recovery import expire_leases_of
 
 
 def test_a_shard_whose_worker_stopped_reporting_is_tried_again(ledger: Ledger) -> None:
@@ -18,6 +19,16 @@ def test_a_shard_whose_worker_stopped_reporting_is_tried_again(ledger: Ledger) -
     Janitor(ledger, "j").turn()
     assert monitor.job(ledger, job_id).state is State.RETRYING
     assert claimed(ledger, job_id, worker="w2").attempt == zombie.attempt + 1
+
+
+def test_what_a_dead_worker_had_in_hand_is_taken_back_without_its_lease(ledger: Ledger) -> None:
+    dead, living = (submitted(ledger) for _ in range(2))
+    claimed(ledger, dead, worker="w1")
+    claimed(ledger, living, worker="w2")
+    # Killed within its first second, it had not told yet what it has in hand.
+    assert expire_leases_of(ledger, "w1") == [f"{dead}:0"]
+    Janitor(ledger, "j").turn()
+    assert [monitor.job(ledger, job_id).state for job_id in (dead, living)] == [State.RETRYING, State.RUNNING]
 
 
 def test_a_job_canceled_while_its_worker_died_becomes_canceled(ledger: Ledger) -> None:

@@ -132,9 +132,9 @@ class Actors(RuleBasedStateMachine):
         if claim is not None and not self._report(claim, at, fails=fails, fraction=fraction):
             del self.held[worker]
 
-    @rule(worker=st.sampled_from(WORKERS), outcome=st.sampled_from(["released", "yielded", "lost"]))
+    @rule(worker=st.sampled_from(WORKERS), outcome=st.sampled_from(["released", "yielded", "lost", "overdue"]))
     def leave(self, worker: str, outcome: store.Outcome) -> None:
-        """It hands its shard back, or gives up its turn, or dies and its parent says so; it may yet wake."""
+        """It hands its shard back, gives up its turn, dies, or is killed over a document; it may yet wake."""
         if worker in self.held:
             claim = self.held.pop(worker)
             self._settle(claim, outcome)
@@ -248,7 +248,7 @@ class Actors(RuleBasedStateMachine):
         self._settle(claim, "done")
 
     def _settle(self, claim: store.Claim, outcome: store.Outcome, delay_s: float = 0.0) -> None:
-        document = claim.documents[0].number if claim.documents and outcome == "lost" else None
+        document = claim.documents[0].number if claim.documents and outcome in ("lost", "overdue") else None
         store.settle(
             self.ledger,
             claim.job,

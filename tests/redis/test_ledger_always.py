@@ -56,7 +56,7 @@ class LifeOfJobs(RuleBasedStateMachine):
             reporter.check(now=True)
         self._look()
 
-    @rule(claim=claims, outcome=st.sampled_from(["done", "lost", "released", "yielded", "canceled"]))
+    @rule(claim=claims, outcome=st.sampled_from(["done", "lost", "overdue", "released", "yielded", "canceled"]))
     def settle(self, claim: store.Claim | None, outcome: store.Outcome) -> None:
         if claim is None or (claim.shard == store.PUBLISH and outcome == "done"):
             return

@@ -201,6 +201,26 @@ def test_the_document_that_kills_its_worker_fails_alone(ledger: Ledger) -> None:
     assert all(row.state is DocumentState.QUEUED for row in rows if row.number != killer)
 
 
+def test_the_document_that_is_overdue_fails_alone_and_is_not_tried_again(ledger: Ledger) -> None:
+    job_id = submitted(ledger, documents=new_documents(16))
+    claim = claimed(ledger, job_id, "0")
+    slow = claim.documents[1].number
+    reporter = store.Reporter(ledger, claim)
+    reporter.document(claim.documents[0].number, DocumentState.COMPLETED, chunks=1)
+    reporter.document(slow, DocumentState.RUNNING)
+    reporter.check(now=True)
+    delivery = store.settle(ledger, job_id, "0", claim.fence, "overdue", how="It took too long.", document=slow)
+    assert delivery is not None
+    row = monitor.job(ledger, job_id)
+    assert (row.state, row.attempt, row.documents_done, row.documents_failed) == (State.RETRYING, 1, 1, 1)
+    assert monitor.documents(ledger, job_id)[slow].error == "It took too long."
+    again = store.claim(ledger, job_id, "0", delivery.rq_id, "w2")
+    assert again is not None
+    assert [one.number for one in again.documents] == [one.number for one in claim.documents[2:]]
+    with pytest.raises(Fenced):
+        store.settle(ledger, job_id, "0", claim.fence, "done")
+
+
 def test_a_shard_that_loses_every_worker_fails_its_documents_in_the_end(ledger: Ledger) -> None:
     job_id = submitted(ledger)
     for _ in range(ledger.settings.shard_tries):

@@ -405,6 +405,30 @@ def test_a_jump_of_the_hosts_clock_costs_nobody_his_lease(real_ledger: Ledger, m
         assert monitor.job(ledger, job_id).state is State.RUNNING
 
 
+def test_a_jump_of_the_servers_clock_costs_nobody_his_lease(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    job_id = submitted(ledger)
+    claimed(ledger, job_id)
+    janitor = Janitor(ledger, "j")
+    janitor.turn()
+    now = ledger.now
+    monkeypatch.setattr(Ledger, "now", lambda of: now() + 3600)
+    janitor.turn()
+    assert monitor.job(ledger, job_id).state is State.RUNNING
+    janitor._reclaim_at = 0.0  # the worker has had the time of its lease to report, and did not
+    janitor.turn()
+    assert monitor.job(ledger, job_id).state is State.RETRYING
+
+
+def test_a_lease_from_before_the_servers_clock_went_back_ends_all_the_same(ledger: Ledger) -> None:
+    job_id = submitted(ledger)
+    claimed(ledger, job_id)
+    ledger.redis.zadd(keys.LEASES, {f"{job_id}:0": ledger.now() + 3600})
+    Janitor(ledger, "j").turn()
+    until = ledger.redis.zscore(keys.LEASES, f"{job_id}:0")
+    assert until is not None
+    assert until <= ledger.now() + ledger.settings.lease_s
+
+
 def test_a_claim_whose_answer_was_lost_is_given_again_and_counted_once(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:

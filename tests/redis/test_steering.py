@@ -136,7 +136,7 @@ def test_a_worker_that_was_written_off_can_write_nothing_when_it_wakes(ledger: L
     zombie.document(claim.documents[0].number, DocumentState.COMPLETED, chunks=9)
     with pytest.raises(Fenced):
         zombie.check(now=True)
-    for outcome in ("done", "canceled", "released", "lost"):
+    for outcome in ("done", "canceled", "released", "lost", "overdue"):
         with pytest.raises(Fenced):
             store.settle(ledger, job_id, "0", claim.attempt, outcome)
     assert not store.extend_lease(ledger, job_id, "0", old)

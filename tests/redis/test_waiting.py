@@ -65,6 +65,16 @@ def test_without_any_worker_it_says_how_to_start_one(ledger: Ledger) -> None:
     assert (found.position, found.ahead, found.starts_in_s) == (1, 0, None)
 
 
+def test_a_pool_that_was_scaled_to_none_is_told_apart_from_no_pool(ledger: Ledger) -> None:
+    job = submitted(ledger)
+    ledger.redis.zadd(keys.POOLS, {"host-7-4711": ledger.now()})
+    found = why(ledger, job)
+    assert found.cause is Cause.NO_WORKER
+    assert "a pool is on host-7: it was scaled to none" in found.reason
+    ledger.redis.zadd(keys.POOLS, {"host-7-4711": ledger.now() - 60})
+    assert "ingestboard worker" in why(ledger, job).reason
+
+
 def test_a_worker_that_fell_silent_is_no_worker(ledger: Ledger) -> None:
     job = submitted(ledger)
     appear(ledger, "w1")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pwd
+import socket
 import subprocess
 import sys
 import threading
@@ -274,6 +276,33 @@ def test_an_empty_board_says_what_to_do(ask: Ask) -> None:
     assert ask("jobs").out == "There are no such jobs; `ingestboard submit PATH --collection NAME` makes one.\n"
     assert ask("collections").out.startswith("There are no collections yet;")
     assert ask("workers").out == "No worker is alive; `ingestboard worker` starts some.\n"
+
+
+def test_an_embedded_redis_that_does_not_serve_is_not_said_to_be_missing(
+    ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("REDIS_URL")
+    settings_of.current.cache_clear()
+    assert ask("jobs").err.startswith("Nothing runs on ")
+    path = Path(settings_of.current().redis_address().removeprefix("unix://"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        threading.Thread(target=answer_loading, args=(listening,), daemon=True).start()
+        said = ask("jobs")
+        listening.shutdown(socket.SHUT_RDWR)
+    assert said.code == 1
+    assert "does not answer (it is still loading its data)" in said.err
+
+
+def answer_loading(listening: socket.socket) -> None:
+    """A server that has just started on a large log."""
+    with contextlib.suppress(OSError):
+        while True:
+            with listening.accept()[0] as one:
+                while one.recv(65_536):
+                    one.sendall(b"-LOADING Redis is loading the dataset in memory\r\n" * 4)
 
 
 def test_a_queued_job_is_canceled_at_once_and_retried_on_the_record(ask: Ask, ledger: Ledger) -> None:

@@ -1,9 +1,10 @@
 -- A shard leaves its worker: it is done, stopped for a cancel, handed back at a shutdown, yielded to jobs that wait,
--- or its worker died.
+-- its worker died, or killed its work horse because the document in hand was overdue.
 -- Counted exactly once, because only the attempt that owns the shard may settle it.
 -- KEYS 1..21: see prelude.lua
--- ARGV 1 id, 2 shard, 3 fence (see owns), 4 outcome: done | canceled | released | yielded | lost, 5 how it stopped or why it was lost,
---      6 RQ id for what is to be enqueued next, 7 tries allowed, 8 number of the document in hand when it was lost or '',
+-- ARGV 1 id, 2 shard, 3 fence (see owns), 4 outcome: done | canceled | released | yielded | lost | overdue,
+--      5 how it stopped, why it was lost, or why the document in hand fails, 6 RQ id for what is to be enqueued next,
+--      7 tries allowed, 8 number of the document in hand when it was lost or overdue, or '',
 --      9 seconds until a lost shard is tried again
 -- Reply {'fenced'}, {'none'} or {'enqueue', shard, RQ id}: hand that to RQ now
 local shard, outcome = ARGV[2], ARGV[4]
@@ -12,6 +13,15 @@ if not owns(row, ARGV[3]) then return {'fenced'} end
 local canceled = redis.call('EXISTS', CANCEL) == 1
 local running = add(JOB, 'running_shards', -1)
 redis.call('ZREM', LEASES, member(shard))
+
+local function fail(number, document, reason)
+  document.state, document.error, document.attempt = 'failed', reason, row.attempt
+  add(JOB, 'documents_failed', 1)
+  add(JOB, 'current_step', 1)
+  documents_fact(1, 0, 0, 1)
+  failure(number, document.name, get('stage'), reason)
+  event((document.name or 'A document') .. ' failed: ' .. reason)
+end
 
 -- What a shard that is not done had half finished is to be done again.
 local function reopen(blame, reason)
@@ -28,14 +38,7 @@ local function reopen(blame, reason)
       if blame and (ARGV[8] == '' or tostring(number) == ARGV[8]) then
         document.tries = (document.tries or 0) + 1
         if document.tries >= tonumber(ARGV[7]) then
-          document.state = 'failed'
-          document.error = reason
-          document.attempt = row.attempt
-          add(JOB, 'documents_failed', 1)
-          add(JOB, 'current_step', 1)
-          documents_fact(1, 0, 0, 1)
-          failure(number, document.name, get('stage'), reason)
-          event((document.name or 'A document') .. ' failed: ' .. reason)
+          fail(number, document, reason)
         end
       end
       redis.call('HSET', DOCUMENTS, number, cjson.encode(document))
@@ -56,6 +59,23 @@ if outcome == 'yielded' then
   -- To the back of its queue, so that the jobs that wait get their turn. The job stays running.
   reopen(false, '')
   hand_to_rq(shard, row, ARGV[6])
+  touch()
+  return {'enqueue', shard, ARGV[6]}
+end
+
+if outcome == 'overdue' then
+  -- It alone fails, at once: another try would take as long. What else is in the shard goes on.
+  reopen(false, '')
+  local document = document_row(ARGV[8])
+  if document and document.state == 'queued' then
+    fail(tonumber(ARGV[8]), document, ARGV[5])
+    redis.call('HSET', DOCUMENTS, ARGV[8], cjson.encode(document))
+  end
+  hand_to_rq(shard, row, ARGV[6])
+  if running <= 0 then
+    set('step_description', 'Waiting for a worker')
+    move('retrying')
+  end
   touch()
   return {'enqueue', shard, ARGV[6]}
 end
