@@ -21,7 +21,7 @@ COLUMNS = (
     Column("Owner", "", "owner"),
     Column("Progress", "ib-wide", "-percent"),
     Column("Elapsed", "ib-num", "-took"),
-    Column("Left", "ib-num"),
+    Column("Left", "ib-num", "-left"),
     Column("Changed", "ib-num", "-updated"),
     Column("Actions", "ib-act", unseen=True),
 )
@@ -140,24 +140,25 @@ def jobs(
     sort: Sort | None = None,
     wanted: Wanted | None = None,
     waits: Callable[[JobRow], str] = lambda row: "",
+    reason: Callable[[str], str] = lambda job: "",
 ) -> str:
-    """The table of jobs, one row each."""
+    """The table of jobs, one row each. `waits` says what a row waits for, `reason` why documents of a job failed."""
     order = None
     if sort is not None and wanted is not None:
         order = Order(sort.column, sort.descending, lambda spelled: wanted.address(sort=spelled))
-    cells = (_cells(row, now, waits(row)) for row in rows)
+    cells = (_cells(row, now, _note(row, reason) or waits(row)) for row in rows)
     return markup.table(COLUMNS, cells, kind="ib-board", label="Jobs", order=order)
 
 
-def _cells(row: JobRow, now: datetime, waits: str) -> tuple[str, ...]:
+def _cells(row: JobRow, now: datetime, note: str) -> tuple[str, ...]:
     link = markup.job_link(row.id)
-    note = _note(row) or waits
     title = (
         f'<a href="{link}" target="_self" title="{safe(row.title)}">{safe(row.title or row.id)}</a>'
         f'<span class="ib-soft ib-note" title="{safe(note or row.id)}">{safe(note or row.id)}</span>'
     )
     collection = (
-        f'<a href="{markup.collection_link(row.collection)}" target="_self">{safe(row.collection)}</a>'
+        f'<a class="ib-short" href="{markup.collection_link(row.collection)}" target="_self" '
+        f'title="{safe(row.collection)}">{safe(row.collection)}</a>'
         if row.collection
         else format.NOTHING
     )
@@ -166,7 +167,7 @@ def _cells(row: JobRow, now: datetime, waits: str) -> tuple[str, ...]:
         markup.badge(row.state),
         title,
         collection,
-        f'<span class="ib-owner" title="{safe(row.owner)}">{safe(row.owner)}</span>' if row.owner else format.NOTHING,
+        f'<span class="ib-short" title="{safe(row.owner)}">{safe(row.owner)}</span>' if row.owner else format.NOTHING,
         markup.progress(row),
         safe(format.duration(row.elapsed_s(now))),
         safe(f"~{format.coarse(left)}" if left is not None else format.NOTHING),
@@ -175,13 +176,17 @@ def _cells(row: JobRow, now: datetime, waits: str) -> tuple[str, ...]:
     )
 
 
-def _note(row: JobRow) -> str:
+def _note(row: JobRow, reason: Callable[[str], str]) -> str:
     """What went wrong, in the row itself; the rest is on the job's page."""
-    if row.state is State.FAILED:
-        return row.error
-    if row.state is State.PARTIAL:
-        return f"{row.documents_failed} of {format.counted(row.documents_total, 'document')} failed"
-    return ""
+    if row.state not in (State.FAILED, State.PARTIAL):
+        return ""
+    why = reason(row.id) if row.documents_failed else ""
+    if not why:
+        why = row.error if row.state is State.FAILED else ""
+    if row.documents_total < 2 or (row.state is State.FAILED and row.documents_failed < row.documents_total):
+        return why
+    many = f"{format.number(row.documents_failed)} of {format.counted(row.documents_total, 'document')} failed"
+    return f"{many}: {why}" if why else many
 
 
 def _action(row: JobRow) -> str:

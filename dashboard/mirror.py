@@ -67,7 +67,8 @@ class Memory:
         with self._lock:
             found = self._selections.get((query, sort))
             if found is None:
-                found = self._selections[query, sort] = Selection(self.rows, Matcher(query, self.failing.names), sort)
+                matcher = Matcher(query, self.failing.names, self.failing.errors)
+                found = self._selections[query, sort] = Selection(self.rows, matcher, sort)
             self._selections.move_to_end((query, sort))
             places = sum(map(len, self._selections.values()))
             while len(self._selections) > SELECTIONS or (places > PLACES and len(self._selections) > 1):
@@ -171,6 +172,11 @@ class Mirror:
         """One job, if it is in memory."""
         row = self.memory.rows.by_id.get(job_id)
         return packed.unpack(row) if row is not None else None
+
+    def reason(self, job_id: str, key: str = "") -> str:
+        """Why a document of that job failed, as it was said; of one group of failures, if `key` names it."""
+        row = self.memory.rows.by_id.get(job_id)
+        return self.memory.failing.reason(row, key) if row is not None else ""
 
     def collections(self) -> list[str]:
         return self.memory.rows.named(self.memory.rows.collections)
