@@ -56,8 +56,9 @@
   // Streamlit takes part in the browser's history: an address that is pushed and announced is run like a step back.
   document.addEventListener("click", (event) => {
     if (event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
-    const link = event.target.closest?.(".ib a[href]");
-    if (!link || link.target === "_blank" || link.hasAttribute("download") || link.origin !== location.origin) return;
+    // Streamlit's Markdown opens its links in new tabs; the one in a toast leads on from what was just done.
+    const link = event.target.closest?.('.ib a[href]:not([target="_blank"]), [data-testid="stToast"] a[href]');
+    if (!link || link.hasAttribute("download") || link.origin !== location.origin) return;
     event.preventDefault();
     const elsewhere = link.pathname !== location.pathname;
     kept = null;

@@ -88,8 +88,6 @@ class BulkQuestion:
         if not count:
             board_asking.answers("Close", self.choice.label, lambda: None, disabled=True)
             return
-        if self.choice.warning:
-            st.text(self.choice.warning)
         options = dict(self.choice.options)
         if self.choice.action is Action.REPRIORITISE:
             options["priority"] = st.selectbox("Priority", QUEUES, key="bulk-priority")
@@ -146,6 +144,8 @@ def counted(question: BulkQuestion) -> str:
     count, total, done = len(question.ids), question.total, question.choice.done
     first = f"<b>{format.number(count)} of {format.number(total)}</b> can be {done}"
     lines = [f"{first}, of those that match <code>{markup.safe(question.shown)}</code>."]
+    if count and question.choice.warning:
+        lines.append(question.choice.warning)
     if question.left:
         others = ", ".join(f"{format.number(number)} {state.value}" for state, number in question.left)
         lines.append(f"The others stay as they are: {others}.")

@@ -7,7 +7,7 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard import connection, deciding, format, markup, outage, queue_list, queues_markup, who
+from dashboard import connection, deciding, format, markup, outage, queue_list, queues_markup, tables, who
 from dashboard.actions import Question
 from dashboard.pace import MOVING_S, STILL_S, Outline
 from dashboard.readings import Seen
@@ -150,7 +150,7 @@ def show(name: str) -> None:
     row = row_of(name)
     st.title(markup.literal(name[:200]))
     if row is None:
-        st.caption("This Redis holds no queue of that name by now.")
+        st.caption("This Redis holds no queue of that name.")
     asked = st.query_params.get("registry", "")
     registry = asked if asked in REGISTRIES else REGISTRIES[0]
     total = look(name, registry, 1, fresh=True).value.total
@@ -160,6 +160,9 @@ def show(name: str) -> None:
     st.session_state["queue:shown"] = (name, registry, number)
     OUTLINE.drawn(*outline(name, page))
     st.fragment(live, run_every=MOVING_S if row is not None and row.started else STILL_S)()
-    if pages(total) > 1:
-        pager(number, pages(total))
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        if total:
+            tables.foreign_jobs(name, registry)
+        if pages(total) > 1:
+            pager(number, pages(total))
     open_question(name, page)

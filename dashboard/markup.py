@@ -195,6 +195,14 @@ def empty(title: str, advice: str, link: str = "", label: str = "") -> str:
     return f'<div class="ib ib-empty"><b>{safe(title)}</b><span>{safe(advice)}</span>{action}</div>'
 
 
+def back(link: str, label: str) -> str:
+    """The way up. A link of ours, because Streamlit's leaves the address as it was when the page stays the same."""
+    arrow = '<span aria-hidden="true">\N{LEFTWARDS ARROW}</span>'
+    return (
+        f'<p class="ib"><a class="ib-quiet-button ib-back" href="{link}" target="_self">{arrow} {safe(label)}</a></p>'
+    )
+
+
 def marked(text: str, query: str) -> str:
     """Escaped text with the words of the query marked."""
     words = sorted(set(re.findall(r"\w{2,}", query)), key=len, reverse=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dashboard import connection, csv_export
 from dashboard.matching import Sort
 from dashboard.query import Query
-from tasks.ledger import fleet, foreign, monitor
+from tasks.ledger import Ledger, fleet, foreign, monitor
 from tasks.ledger.failures import FailureGroup
 from tasks.ledger.foreign_rows import Queues
 from tasks.ledger.records import DocumentRow, JobRow, WorkerRow
@@ -30,6 +30,8 @@ QUEUES = (
     "queue", "ours", "depth", "oldest wait s", "started", "failed", "finished", "deferred", "scheduled", "canceled",
     "consumers", "paused by",
 )  # fmt: skip
+FOREIGN = ("job", "state", "description", "queued", "started", "ended", "worker", "kept, due or given up at")
+FOREIGN_READ = 500  # jobs of another program in one round trip
 DOCUMENTS = ("document", "name", "state", "bytes", "chunks", "cached", "seconds", "tries", "error")
 
 
@@ -38,9 +40,21 @@ def jobs(query: Query, sort: Sort) -> None:
 
     def lines() -> Lines:
         mirror = connection.shared().feed.look()
-        return map(_job, mirror.page(query, sort, 1, csv_export.ROWS_MOST).rows)
+        # By id, one by one: a page of all of them would be kept until something changes.
+        return (_job(row) for job in mirror.ids(query, sort) if (row := mirror.get(job)) is not None)
 
     csv_export.button("jobs", JOBS, lines, key="csv-jobs", label="CSV of what matches")
+
+
+def cause(query: Query, key: str) -> None:
+    """The jobs in which something failed of one cause, among those that a search means."""
+
+    def lines() -> Lines:
+        mirror = connection.shared().feed.look()
+        jobs = (job for group in mirror.groups(query) if group.key == key for job in group.jobs)
+        return (_job(row) for job in jobs if (row := mirror.get(job)) is not None)
+
+    csv_export.button("cause", JOBS, lines, key="csv-cause")
 
 
 def failures(query: Query) -> None:
@@ -66,6 +80,15 @@ def workers(names: Sequence[str], within_s: float) -> None:
 def queues() -> None:
     """All queues of this Redis."""
     csv_export.button("queues", QUEUES, lambda: _queues(foreign.overview(connection.shared().ledger)), key="csv-queues")
+
+
+def foreign_jobs(queue: str, registry: str) -> None:
+    """The jobs of one registry of a queue."""
+
+    def lines() -> Lines:
+        return _foreign_jobs(connection.shared().ledger, queue, registry)
+
+    csv_export.button(f"queue-{registry}", FOREIGN, lines, key="csv-foreign")
 
 
 def documents(job_id: str) -> None:
@@ -107,6 +130,20 @@ def _queues(found: Queues) -> Lines:
             row.name, row.ours, row.depth, row.oldest_wait_s, row.started, row.failed, row.finished, row.deferred,
             row.scheduled, row.canceled, row.consumers, paused,
         )  # fmt: skip
+
+
+def _foreign_jobs(ledger: Ledger, queue: str, registry: str) -> Lines:
+    written: set[str] = set()  # what moved on meanwhile comes in two readings
+    for number in range(1, csv_export.ROWS_MOST // FOREIGN_READ + 1):
+        page = foreign.page(ledger, queue, registry, number, FOREIGN_READ)
+        for row in page.rows:
+            if row.id not in written:
+                written.add(row.id)
+                state = row.status if row.known else "gone"
+                yield row.id, state, row.description, row.enqueued_at, row.started_at, row.ended_at, row.worker, row.at
+        if page.first + len(page.rows) >= page.total or not page.rows:
+            return
+    yield "", "", f"Only the first {csv_export.ROWS_MOST:,} jobs are in this file.", None, None, None, "", None
 
 
 def _document(row: DocumentRow) -> Sequence[object]:

@@ -189,6 +189,8 @@ def test_what_the_filter_shows_is_what_is_retried(page: Page, product_ledger: Le
     expect(dialog).to_contain_text("2 of 2 can be retried")
     dialog.get_by_role("button", name="Retry what failed: 2 jobs").click()
     page.get_by_role("link", name="Watch it").click()
+    expect(page.locator(".ib-head h2")).to_contain_text("Retry")
+    expect(page).to_have_url(re.compile(r"/job\?job=\w+"))
     wait_until(lambda: attempts(product_ledger, jobs) == [2, 2, 1], what="the two to be retried, and no other")
 
 
