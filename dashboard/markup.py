@@ -199,7 +199,8 @@ def back(link: str, label: str) -> str:
     """The way up. A link of ours, because Streamlit's leaves the address as it was when the page stays the same."""
     arrow = '<span aria-hidden="true">\N{LEFTWARDS ARROW}</span>'
     return (
-        f'<p class="ib"><a class="ib-quiet-button ib-back" href="{link}" target="_self">{arrow} {safe(label)}</a></p>'
+        f'<p class="ib ib-up"><a class="ib-quiet-button ib-back" href="{link}" target="_self">'
+        f"{arrow} {safe(label)}</a></p>"
     )
 
 
