@@ -162,7 +162,7 @@ def search(mirror: Mirror) -> Wanted:
         saved_views.menu(wanted)
     if not failed:
         with act:
-            bulk_actions.menu(mirror, wanted.query)
+            bulk_actions.menu(mirror, wanted.query, sort)
     return wanted
 
 

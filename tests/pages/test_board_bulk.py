@@ -103,5 +103,19 @@ def test_more_jobs_than_one_bulk_action_takes_are_said(
     for _ in range(3):
         submitted(board_ledger)
     page = choose(open_page("board"), "Cancel")
-    assert "2 of 3 can be canceled" in words_of(page)
-    assert "One bulk action takes 2 jobs at most; ask again for the other 1." in words_of(page)
+    words = words_of(page)
+    assert "3 of 3 can be canceled, of all jobs." in words
+    assert "One bulk action takes 2 jobs at most: the first 2 in the order of the table. Ask again for the" in words
+    assert "other 1." in words
+
+
+@pytest.mark.parametrize(("sort", "first"), [("", [2, 1]), ("created", [0, 1]), ("-title", [0, 2])])
+def test_of_too_many_jobs_those_on_top_of_the_table_are_acted_on(
+    open_page: Open, board_ledger: Ledger, monkeypatch: pytest.MonkeyPatch, sort: str, first: list[int]
+) -> None:
+    monkeypatch.setattr(bulk, "MOST", 2)
+    jobs = [submitted(board_ledger, title=title) for title in ("cedar", "alder", "birch")]
+    page = choose(open_page("board", sort=sort), "Cancel")
+    page.button(key="board-yes").click().run()
+    (job,) = bulk_jobs(board_ledger)
+    assert bulk.ids(board_ledger, job) == [jobs[at] for at in first]
