@@ -247,6 +247,18 @@ def test_a_queued_row_says_what_it_waits_for(open_page: Open, board_ledger: Ledg
     assert words_of(open_page("board")).count("its queue is paused by ben") == 2
 
 
+def test_jobs_of_more_urgent_queues_are_ahead_of_a_queued_row(open_page: Open, board_ledger: Ledger) -> None:
+    low = submitted(board_ledger, title="patient", priority="low")
+    for _ in range(2):
+        submitted(board_ledger, priority="high")
+    submitted(board_ledger)
+    StubWorker(board_ledger, low).appear()
+    assert "patient 3 jobs ahead of it" in words_of(open_page("board"))
+    control.pause(board_ledger, "high", by="ben")
+    connection.shared().feed.hurry()
+    assert "patient 1 job ahead of it" in words_of(open_page("board"))
+
+
 def test_a_job_whose_worker_is_gone_stands_on_top_with_its_remedy(open_page: Open, board_ledger: Ledger) -> None:
     job = submitted(board_ledger, title="left behind")
     StubWorker(board_ledger, job, name="gone@there").start()
