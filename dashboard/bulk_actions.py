@@ -87,6 +87,8 @@ class BulkQuestion:
     def draw(self) -> None:
         count = len(self.ids)
         st.html(counted(self))
+        if count and (held := connection.redis().feed.mirror.paused.get(bulk.PRIORITY)) is not None:
+            st.warning(markup.literal(bulk.waits_for(bulk.PRIORITY, held.by)), icon=":material/pause_circle:")
         if not count:
             board_asking.answers("Close", self.choice.label, lambda: None, disabled=True)
             return

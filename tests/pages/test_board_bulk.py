@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import bulk_actions
+from dashboard import bulk_actions, connection
 from tasks import bulk
 from tasks.kinds import BULK
 from tasks.ledger import Ledger, control, monitor
@@ -119,3 +119,17 @@ def test_of_too_many_jobs_those_on_top_of_the_table_are_acted_on(
     page.button(key="board-yes").click().run()
     (job,) = bulk_jobs(board_ledger)
     assert bulk.ids(board_ledger, job) == [jobs[at] for at in first]
+
+
+def test_an_action_whose_own_queue_is_paused_says_so_before_and_after(open_page: Open, board_ledger: Ledger) -> None:
+    submitted(board_ledger)
+    control.pause(board_ledger, "high", by="ben*")
+    page = choose(open_page("board"), "Cancel")
+    assert page.warning[0].value == (
+        "The queue high, from which it is worked on, is paused by ben\\*: it waits for a resume."
+    )
+    page.button(key="board-yes").click().run()
+    assert "is paused by ben" in page.toast[0].value
+    control.resume(board_ledger, "high", by="ben")
+    connection.shared().feed.hurry()
+    assert not choose(open_page("board"), "Cancel").warning
