@@ -69,7 +69,12 @@ def concerns(found: Sequence[Concern]) -> str:
     """Jobs that need a person, each with its remedy beside it; '' when there are none."""
     if not found:
         return ""
-    lines = "".join(map(_concern, found[:CONCERNS]))
+    told = [marks.remedy(one.mark, one.row) for one in found[:CONCERNS]]
+    # What is true of the one above as well is said once.
+    lines = "".join(
+        _concern(one, "" if at and told[at - 1] == told[at] else told[at][0], told[at][1])
+        for at, one in enumerate(found[:CONCERNS])
+    )
     rest = len(found) - CONCERNS
     names = ",".join(mark.value.replace(" ", "-") for mark in marks.Mark)
     more = (
@@ -82,19 +87,19 @@ def concerns(found: Sequence[Concern]) -> str:
     )
 
 
-def _concern(concern: Concern) -> str:
+def _concern(concern: Concern, sentence: str, action: Action | None) -> str:
     row = concern.row
-    sentence, action = marks.remedy(concern.mark, row)
     tone = "warn" if concern.mark is marks.Mark.SLOW else "bad"
     link = markup.job_link(row.id)
-    does = (
-        f'<a class="ib-quiet-button" href="{markup.job_link(row.id, ask=action.value)}" target="_self">'
-        f"{LABELS.get(action, action.value.capitalize())}</a>"
-        if action is not None and allows(row.state, action)
-        else ""
-    )
+    does = ""
+    if action is not None and allows(row.state, action):
+        label = LABELS.get(action, action.value.capitalize())
+        does = (
+            f'<a class="ib-quiet-button" href="{markup.job_link(row.id, ask=action.value)}" target="_self" '
+            f'aria-label="{label}: {safe(row.title or row.id)}">{label}</a>'
+        )
     return (
-        f'<li><span class="ib-badge ib-{tone}">{MARKED[concern.mark]}</span>'
+        f'<li class="{"" if sentence else "ib-same"}"><span class="ib-badge ib-{tone}">{MARKED[concern.mark]}</span>'
         f'<span class="ib-what"><a href="{link}" target="_self">{safe(row.title or row.id)}</a> '
         f"<span>{safe(sentence)}</span></span>{does}</li>"
     )

@@ -21,6 +21,7 @@ from tasks.ledger.states import DocumentState, State
 
 STYLE = f"<style>{(Path(__file__).parent / 'style.css').read_text('utf-8')}</style>"
 
+NO_TIME = f'<span class="ib-soft">{format.NOTHING}</span>'
 
 # What is not seen and yet changes what is: control characters, halves of surrogate pairs (no page takes them), and
 # marks that turn the direction of everything behind them. Letters of right-to-left scripts need none of these.
@@ -65,7 +66,7 @@ def badge(state: State | DocumentState) -> str:
 def when(at: datetime | None, now: datetime) -> str:
     """A relative time with the exact one on hover."""
     if at is None:
-        return f'<span class="ib-soft">{format.NOTHING}</span>'
+        return NO_TIME
     return f'<time datetime="{at.isoformat()}" title="{safe(format.exact(at))}">{safe(format.ago(at, now))}</time>'
 
 
@@ -136,7 +137,7 @@ class Order:
 
 def _cell_kind(column: Column, cell: str) -> str:
     """The classes of a cell; one that holds nothing is left out of a card."""
-    return f"{column.kind} ib-none" if cell == format.NOTHING else column.kind
+    return f"{column.kind} ib-none" if cell in (format.NOTHING, NO_TIME) else column.kind
 
 
 def _head(column: Column, order: Order | None) -> str:

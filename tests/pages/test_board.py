@@ -271,6 +271,17 @@ def test_a_job_whose_worker_is_gone_stands_on_top_with_its_remedy(open_page: Ope
     assert "1 to 1 of 1 job" in words_of(open_page("board", q="mark:lost"))
 
 
+def test_what_is_wrong_with_several_jobs_is_said_once(open_page: Open, board_ledger: Ledger) -> None:
+    jobs = [submitted(board_ledger, title=title) for title in ("first", "second")]
+    for job in jobs:
+        StubWorker(board_ledger, job).start()
+        board_ledger.redis.hset(keys.job(job), "progressed_at", board_ledger.now() - 3600)
+    StubWorker(board_ledger, jobs[0]).appear()
+    words = words_of(open_page("board"))
+    assert "2 jobs need you Stalled first Its worker is alive, but nothing of the job has moved" in words
+    assert "Force stop Stalled second Force stop" in words
+
+
 def test_nothing_stands_on_top_while_all_is_well(open_page: Open, board_ledger: Ledger) -> None:
     worker = StubWorker(board_ledger, submitted(board_ledger))
     worker.appear()
