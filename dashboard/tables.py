@@ -5,11 +5,12 @@ A file is made when it is asked for, outside of any page's run, and from what is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from dashboard import connection, csv_export
 from dashboard.matching import Sort
 from dashboard.query import Query
+from dashboard.queue_rates import Flow
 from tasks.ledger import Ledger, fleet, foreign, monitor
 from tasks.ledger.failures import FailureGroup
 from tasks.ledger.foreign_rows import Queues
@@ -27,8 +28,8 @@ WORKERS = (
     "memory bytes", "documents a minute", "drained", "written off",
 )  # fmt: skip
 QUEUES = (
-    "queue", "ours", "depth", "oldest wait s", "started", "failed", "finished", "deferred", "scheduled", "canceled",
-    "consumers", "paused by",
+    "queue", "ours", "depth", "oldest wait s", "in a minute", "out a minute", "started", "failed", "finished",
+    "deferred", "scheduled", "canceled", "consumers", "paused by",
 )  # fmt: skip
 FOREIGN = ("job", "state", "description", "queued", "started", "ended", "worker", "kept, due or given up at")
 FOREIGN_READ = 500  # jobs of another program in one round trip
@@ -79,7 +80,13 @@ def workers(names: Sequence[str], within_s: float) -> None:
 
 def queues() -> None:
     """All queues of this Redis."""
-    csv_export.button("queues", QUEUES, lambda: _queues(foreign.overview(connection.shared().ledger)), key="csv-queues")
+
+    def lines() -> Lines:
+        shared = connection.shared()
+        found = foreign.overview(shared.ledger)
+        return _queues(found, shared.readings.rates.note(found.rows))
+
+    csv_export.button("queues", QUEUES, lines, key="csv-queues")
 
 
 def foreign_jobs(queue: str, registry: str) -> None:
@@ -123,12 +130,12 @@ def _worker(row: WorkerRow) -> Sequence[object]:
     )  # fmt: skip
 
 
-def _queues(found: Queues) -> Lines:
+def _queues(found: Queues, flows: Mapping[str, Flow]) -> Lines:
     for row in found.rows:
-        paused = row.paused.by if row.paused else ""
+        paused, flow = row.paused.by if row.paused else "", flows.get(row.name)
         yield (
-            row.name, row.ours, row.depth, row.oldest_wait_s, row.started, row.failed, row.finished, row.deferred,
-            row.scheduled, row.canceled, row.consumers, paused,
+            row.name, row.ours, row.depth, row.oldest_wait_s, flow.came if flow else None, flow.went if flow else None,
+            row.started, row.failed, row.finished, row.deferred, row.scheduled, row.canceled, row.consumers, paused,
         )  # fmt: skip
 
 

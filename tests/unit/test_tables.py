@@ -12,6 +12,7 @@ from rq import Queue
 from dashboard import connection, csv_export, tables
 from dashboard.matching import Sort
 from dashboard.query import parse
+from dashboard.queue_rates import QueueRates
 from tasks.ledger import Ledger, keys
 from tests.factories import run_to_publish, submitted
 
@@ -72,6 +73,17 @@ def test_workers_and_queues(fake_ledger: Ledger, files: Made) -> None:
     assert [line["worker"] for line in whole(files["workers"])] == ["host-1-1"]
     tables.queues()
     assert {"high", "default", "low"} <= {line["queue"] for line in whole(files["queues"])}
+    shared = connection.shared()
+    moment = [0.0]
+    shared.readings.rates = QueueRates(lambda: moment[0])
+    tables.queues()
+    assert {line["in a minute"] for line in whole(files["queues"])} == {""}, "nothing is said of a moment"
+    moment[0] = 30.0
+    submitted(fake_ledger)
+    tables.queues()
+    told = {line["queue"]: (line["in a minute"], line["out a minute"]) for line in whole(files["queues"])}
+    assert told["default"] == ("2", "0")
+    assert told["low"] == ("0", "0")
 
 
 def test_the_jobs_of_another_program_are_all_in_the_file(
