@@ -84,6 +84,12 @@ def test_the_keys_go_through_the_rows_and_outlive_a_refresh(view: Page, board: S
     wait_until(lambda: not view.evaluate("window.oldRow.isConnected"), what="a refresh of the table")
     expect(view.locator(".ib-board a:focus")).to_have_text(shown[1])
 
+    # One that stands on top as well, because it is lost, keeps it in its row.
+    view.locator(".ib-board").get_by_role("link", name="Left behind", exact=True).focus()
+    view.evaluate("window.oldRow = document.activeElement")
+    wait_until(lambda: not view.evaluate("window.oldRow.isConnected"), what="a refresh of the table")
+    expect(view.locator(".ib-board a:focus")).to_have_text("Left behind")
+
     view.keyboard.press("/")
     expect(view.locator(SEARCH)).to_be_focused()
     view.keyboard.type("jk?")
