@@ -65,7 +65,7 @@ chaos: $(DEV) ## kill real programs by a drawn schedule and check what is left (
 	@$(BIN)/python -m tests.chaos $(or $(ARGS),--seconds 300)
 
 bench: $(PEERS) ## run the benchmarks beside their peers and print the tables
-	@for program in pickup submit cancel recovery ingest resubmit scale quality snapshots board; do $(BIN)/python -m benchmarks.$$program $(ARGS); done
+	@for program in pickup submit cancel recovery ingest resubmit scale quality snapshots board pixel viewers; do $(BIN)/python -m benchmarks.$$program $(ARGS); done
 
 COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-config --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --build-deps-for editable

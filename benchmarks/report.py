@@ -8,15 +8,17 @@ import os
 import platform
 import re
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 
 from tasks import embedded
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
+NONE: Mapping[str, tuple[float, str]] = MappingProxyType({})
 HEAD = """# Benchmarks
 
 Each table comes from one run of a program in `benchmarks/`, beside a named peer on the same machine, and replaces
@@ -87,12 +89,14 @@ def _processor() -> str:
     return f"{found[1]} ({platform.machine()})" if found else platform.machine()
 
 
-def arguments(description: str) -> argparse.Namespace:
-    """`--quick` and `--write`, which exclude each other."""
+def arguments(description: str, seconds: Mapping[str, tuple[float, str]] = NONE) -> argparse.Namespace:
+    """`--quick` and `--write`, which exclude each other; and lengths of time: name -> (seconds, what takes so long)."""
     parser = argparse.ArgumentParser(description=description)
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--quick", action="store_true", help="few samples: shows that the program works, proves nothing")
     kind.add_argument("--write", action="store_true", help="also put the section into docs/benchmarks.md")
+    for name, (usual, meaning) in seconds.items():
+        parser.add_argument(f"--{name}", type=float, default=usual, metavar="SECONDS", help=f"{meaning} ({usual:g} s)")
     return parser.parse_args()
 
 

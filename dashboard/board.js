@@ -56,8 +56,9 @@
   // Streamlit takes part in the browser's history: an address that is pushed and announced is run like a step back.
   document.addEventListener("click", (event) => {
     if (event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
-    const link = event.target.closest?.(".ib a[href]");
-    if (!link || link.target === "_blank" || link.hasAttribute("download") || link.origin !== location.origin) return;
+    // Streamlit's Markdown opens its links in new tabs; the one in a toast leads on from what was just done.
+    const link = event.target.closest?.('.ib a[href]:not([target="_blank"]), [data-testid="stToast"] a[href]');
+    if (!link || link.hasAttribute("download") || link.origin !== location.origin) return;
     event.preventDefault();
     const elsewhere = link.pathname !== location.pathname;
     kept = null;
@@ -67,16 +68,19 @@
   });
 
   // --- the focus outlives a refresh ------------------------------------------------------------------------------
-  // A live part is drawn anew each second; the link that had the focus is found again by its address.
+  // A live part is drawn anew each second; the link that had the focus is found again by its address, in the table
+  // if it was there: a job that needs a person has the same link above it too.
   let kept = null;
+  let inTable = false;
   document.addEventListener("focusin", (event) => {
     kept = event.target.closest?.(".ib a")?.getAttribute("href") ?? null;
+    inTable = !!event.target.closest?.(".ib-table");
   });
   document.addEventListener("pointerdown", () => { kept = null; });
   new MutationObserver(() => {
     if (kept === null || document.activeElement !== document.body) return;
     for (const link of document.querySelectorAll(".ib a")) {
-      if (link.getAttribute("href") === kept) return link.focus({ preventScroll: true });
+      if (link.getAttribute("href") === kept && !!link.closest(".ib-table") === inTable) return link.focus({ preventScroll: true });
     }
   }).observe(document.body, { childList: true, subtree: true });
 

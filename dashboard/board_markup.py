@@ -21,7 +21,7 @@ COLUMNS = (
     Column("Owner", "", "owner"),
     Column("Progress", "ib-wide", "-percent"),
     Column("Elapsed", "ib-num", "-took"),
-    Column("Left", "ib-num"),
+    Column("Left", "ib-num", "-left"),
     Column("Changed", "ib-num", "-updated"),
     Column("Actions", "ib-act", unseen=True),
 )
@@ -69,7 +69,12 @@ def concerns(found: Sequence[Concern]) -> str:
     """Jobs that need a person, each with its remedy beside it; '' when there are none."""
     if not found:
         return ""
-    lines = "".join(map(_concern, found[:CONCERNS]))
+    told = [marks.remedy(one.mark, one.row) for one in found[:CONCERNS]]
+    # What is true of the one above as well is said once.
+    lines = "".join(
+        _concern(one, "" if at and told[at - 1] == told[at] else told[at][0], told[at][1])
+        for at, one in enumerate(found[:CONCERNS])
+    )
     rest = len(found) - CONCERNS
     names = ",".join(mark.value.replace(" ", "-") for mark in marks.Mark)
     more = (
@@ -82,19 +87,19 @@ def concerns(found: Sequence[Concern]) -> str:
     )
 
 
-def _concern(concern: Concern) -> str:
+def _concern(concern: Concern, sentence: str, action: Action | None) -> str:
     row = concern.row
-    sentence, action = marks.remedy(concern.mark, row)
     tone = "warn" if concern.mark is marks.Mark.SLOW else "bad"
     link = markup.job_link(row.id)
-    does = (
-        f'<a class="ib-quiet-button" href="{markup.job_link(row.id, ask=action.value)}" target="_self">'
-        f"{LABELS.get(action, action.value.capitalize())}</a>"
-        if action is not None and allows(row.state, action)
-        else ""
-    )
+    does = ""
+    if action is not None and allows(row.state, action):
+        label = LABELS.get(action, action.value.capitalize())
+        does = (
+            f'<a class="ib-quiet-button" href="{markup.job_link(row.id, ask=action.value)}" target="_self" '
+            f'aria-label="{label}: {safe(row.title or row.id)}">{label}</a>'
+        )
     return (
-        f'<li><span class="ib-badge ib-{tone}">{MARKED[concern.mark]}</span>'
+        f'<li class="{"" if sentence else "ib-same"}"><span class="ib-badge ib-{tone}">{MARKED[concern.mark]}</span>'
         f'<span class="ib-what"><a href="{link}" target="_self">{safe(row.title or row.id)}</a> '
         f"<span>{safe(sentence)}</span></span>{does}</li>"
     )
@@ -140,24 +145,25 @@ def jobs(
     sort: Sort | None = None,
     wanted: Wanted | None = None,
     waits: Callable[[JobRow], str] = lambda row: "",
+    reason: Callable[[str], str] = lambda job: "",
 ) -> str:
-    """The table of jobs, one row each."""
+    """The table of jobs, one row each. `waits` says what a row waits for, `reason` why documents of a job failed."""
     order = None
     if sort is not None and wanted is not None:
         order = Order(sort.column, sort.descending, lambda spelled: wanted.address(sort=spelled))
-    cells = (_cells(row, now, waits(row)) for row in rows)
+    cells = (_cells(row, now, _note(row, reason) or waits(row)) for row in rows)
     return markup.table(COLUMNS, cells, kind="ib-board", label="Jobs", order=order)
 
 
-def _cells(row: JobRow, now: datetime, waits: str) -> tuple[str, ...]:
+def _cells(row: JobRow, now: datetime, note: str) -> tuple[str, ...]:
     link = markup.job_link(row.id)
-    note = _note(row) or waits
     title = (
         f'<a href="{link}" target="_self" title="{safe(row.title)}">{safe(row.title or row.id)}</a>'
         f'<span class="ib-soft ib-note" title="{safe(note or row.id)}">{safe(note or row.id)}</span>'
     )
     collection = (
-        f'<a href="{markup.collection_link(row.collection)}" target="_self">{safe(row.collection)}</a>'
+        f'<a class="ib-short" href="{markup.collection_link(row.collection)}" target="_self" '
+        f'title="{safe(row.collection)}">{safe(row.collection)}</a>'
         if row.collection
         else format.NOTHING
     )
@@ -166,7 +172,7 @@ def _cells(row: JobRow, now: datetime, waits: str) -> tuple[str, ...]:
         markup.badge(row.state),
         title,
         collection,
-        f'<span class="ib-owner" title="{safe(row.owner)}">{safe(row.owner)}</span>' if row.owner else format.NOTHING,
+        f'<span class="ib-short" title="{safe(row.owner)}">{safe(row.owner)}</span>' if row.owner else format.NOTHING,
         markup.progress(row),
         safe(format.duration(row.elapsed_s(now))),
         safe(f"~{format.coarse(left)}" if left is not None else format.NOTHING),
@@ -175,13 +181,17 @@ def _cells(row: JobRow, now: datetime, waits: str) -> tuple[str, ...]:
     )
 
 
-def _note(row: JobRow) -> str:
+def _note(row: JobRow, reason: Callable[[str], str]) -> str:
     """What went wrong, in the row itself; the rest is on the job's page."""
-    if row.state is State.FAILED:
-        return row.error
-    if row.state is State.PARTIAL:
-        return f"{row.documents_failed} of {format.counted(row.documents_total, 'document')} failed"
-    return ""
+    if row.state not in (State.FAILED, State.PARTIAL):
+        return ""
+    why = reason(row.id) if row.documents_failed else ""
+    if not why:
+        why = row.error if row.state is State.FAILED else ""
+    if row.documents_total < 2 or (row.state is State.FAILED and row.documents_failed < row.documents_total):
+        return why
+    many = f"{format.number(row.documents_failed)} of {format.counted(row.documents_total, 'document')} failed"
+    return f"{many}: {why}" if why else many
 
 
 def _action(row: JobRow) -> str:

@@ -13,6 +13,7 @@ from functools import partial
 import streamlit as st
 
 from dashboard import board_asking, connection, format, markup
+from dashboard.matching import Sort
 from dashboard.mirror import Mirror
 from dashboard.query import Query
 from tasks import bulk
@@ -69,7 +70,8 @@ class BulkQuestion:
     choice: Choice
     ids: tuple[str, ...]  # those that can take it
     left: tuple[tuple[State, int], ...]  # the others, by state
-    shown: str
+    shown: str  # how they were chosen, for the record
+    among: str  # the same as HTML, in the sentence: 'of those that match ...'
     unread: int = 0
     over: int = 0  # that could take it too, but are more than one bulk action takes
     token: str = field(default_factory=lambda: secrets.token_urlsafe(16))
@@ -85,11 +87,11 @@ class BulkQuestion:
     def draw(self) -> None:
         count = len(self.ids)
         st.html(counted(self))
+        if count and (held := connection.redis().feed.mirror.paused.get(bulk.PRIORITY)) is not None:
+            st.warning(markup.literal(bulk.waits_for(bulk.PRIORITY, held.by)), icon=":material/pause_circle:")
         if not count:
             board_asking.answers("Close", self.choice.label, lambda: None, disabled=True)
             return
-        if self.choice.warning:
-            st.text(self.choice.warning)
         options = dict(self.choice.options)
         if self.choice.action is Action.REPRIORITISE:
             options["priority"] = st.selectbox("Priority", QUEUES, key="bulk-priority")
@@ -112,15 +114,17 @@ class BulkQuestion:
         )
 
 
-def put(choice: Choice, ids: Sequence[str], left: Mapping[State, int], *, shown: str, unread: int = 0) -> None:
+def put(
+    choice: Choice, ids: Sequence[str], left: Mapping[State, int], *, shown: str, among: str, unread: int = 0
+) -> None:
     """Put the question about the jobs that can take it; `left` are those that cannot, by state."""
     others = tuple((state, left[state]) for state in State if left.get(state))
     over = max(0, len(ids) - bulk.MOST)
-    board_asking.ask(BulkQuestion(choice, tuple(ids[: bulk.MOST]), others, shown, unread, over))
+    board_asking.ask(BulkQuestion(choice, tuple(ids[: bulk.MOST]), others, shown, among, unread, over))
 
 
-def menu(mirror: Mirror, query: Query) -> None:
-    """The menu of what can be done to everything that matches."""
+def menu(mirror: Mirror, query: Query, sort: Sort) -> None:
+    """The menu of what can be done to everything that matches, in the order that is shown."""
     chosen = st.menu_button(
         "Act on all",
         [choice.label for choice in CHOICES],
@@ -135,23 +139,27 @@ def menu(mirror: Mirror, query: Query) -> None:
         return
     choice = next(one for one in CHOICES if one.label == chosen)
     takes = [state for state, count in mirror.counts(query).items() if count and choice.takes(state)]
-    ids = mirror.ids(query.having("state", *(state.value for state in takes))) if takes else ()
+    ids = mirror.ids(query.having("state", *(state.value for state in takes)), sort) if takes else ()
     left = {state: count for state, count in mirror.counts(query).items() if state not in takes}
-    put(choice, ids, left, shown=str(query) or "all jobs", unread=mirror.total - mirror.loaded)
+    among = "of all jobs" if query.empty else f"of those that match <code>{markup.safe(query)}</code>"
+    put(choice, ids, left, shown=str(query) or "all jobs", among=among, unread=mirror.total - mirror.loaded)
 
 
 def counted(question: BulkQuestion) -> str:
     """What can be acted on and what cannot, in words: '12 of 40 can be canceled'."""
     count, total, done = len(question.ids), question.total, question.choice.done
-    first = f"<b>{format.number(count)} of {format.number(total)}</b> can be {done}"
-    lines = [f"{first}, of those that match <code>{markup.safe(question.shown)}</code>."]
+    first = f"<b>{format.number(count + question.over)} of {format.number(total)}</b> can be {done}"
+    lines = [f"{first}, {question.among}."]
+    if count and question.choice.warning:
+        lines.append(question.choice.warning)
     if question.left:
         others = ", ".join(f"{format.number(number)} {state.value}" for state, number in question.left)
         lines.append(f"The others stay as they are: {others}.")
     if question.over:
         most = format.number(bulk.MOST)
         lines.append(
-            f"One bulk action takes {most} jobs at most; ask again for the other {format.number(question.over)}."
+            f"One bulk action takes {most} jobs at most: the first {most} in the order of the table. Ask again for the "
+            f"other {format.number(question.over)}."
         )
     if question.unread > 0:
         lines.append(f"{format.counted(question.unread, 'older job')} are not read yet and not among them.")

@@ -17,6 +17,7 @@ from tasks.ledger.packed import Packed
 from tasks.ledger.states import State
 
 MOST = 25_000
+SEARCHED = 1_000  # failed documents of one job whose names and errors a search looks at
 
 
 class Failing:
@@ -26,6 +27,7 @@ class Failing:
         self.turn = 0
         self.last_id = "0-0"
         self.names: dict[str, str] = {}  # job -> the names of its failed documents, casefolded; for searches
+        self.errors: dict[str, str] = {}  # job -> what was said of them, likewise
         self._jobs: dict[str, dict[str, Failure]] = {}  # job -> document number or '' -> its failure
         self._count = 0
         self._lock = threading.Lock()
@@ -46,7 +48,7 @@ class Failing:
             while self._count > MOST:
                 self._forget(next(iter(self._jobs)))
             for job in about:
-                self._name(job)
+                self._tell(job)
             if about:
                 self.turn += 1
         return about
@@ -88,6 +90,17 @@ class Failing:
         groups = [_group(key, found, acknowledged.get(key), now) for key, found in grouped.items()]
         return sorted(groups, key=lambda group: (group.last_at, group.key), reverse=True)
 
+    def reason(self, row: Packed, key: str = "") -> str:
+        """What was said of the document of a job that failed first, of one group alone if `key` names it; '' for none.
+
+        The record of a job says how many failed, and these say why.
+        """
+        with self._lock:
+            for failure in self._jobs.get(row[packed.ID], {}).values():
+                if failure.document and _stands(failure, row) and key in ("", failure.key):
+                    return failure.message
+        return ""
+
     def _mend(self, retry: Mended) -> None:
         standing = self._jobs.get(retry.job)
         if standing is None:
@@ -102,13 +115,17 @@ class Failing:
     def _forget(self, job: str) -> None:
         self._count -= len(self._jobs.pop(job, {}))
         self.names.pop(job, None)
+        self.errors.pop(job, None)
 
-    def _name(self, job: str) -> None:
-        named = [one.name for one in islice(self._jobs.get(job, {}).values(), 1_000) if one.name]
-        if named:
-            self.names[job] = "\n".join(named).casefold()
-        else:
-            self.names.pop(job, None)
+    def _tell(self, job: str) -> None:
+        failed = list(islice(self._jobs.get(job, {}).values(), SEARCHED))
+        told = ((self.names, (one.name for one in failed)), (self.errors, (one.message for one in failed)))
+        for kept, said in told:
+            text = "\n".join(dict.fromkeys(filter(None, said))).casefold()
+            if text:
+                kept[job] = text
+            else:
+                kept.pop(job, None)
 
 
 def _told(row: Packed | None) -> object:

@@ -59,7 +59,8 @@ def put(mirror: Mirror, group: FailureGroup, asked: str) -> None:
         states = {row.id: row.state for row in map(mirror.get, group.jobs) if row is not None}
         ids = [job for job, state in states.items() if RETRY.takes(state)]
         left = Counter(state for state in states.values() if not RETRY.takes(state))
-        bulk_actions.put(RETRY, ids, left, shown=f"the cause {group.cause}")
+        among = f"of those that failed of <code>{markup.safe(group.cause)}</code>"
+        bulk_actions.put(RETRY, ids, left, shown=f"the cause {group.cause}", among=among)
 
 
 def buttons(mirror: Mirror, group: FailureGroup) -> None:

@@ -87,6 +87,6 @@ def head(group: FailureGroup, within: str, now: datetime) -> str:
     among = f'<p class="ib-soft">Among the jobs that match <code>{safe(within)}</code>.</p>' if within else ""
     return (
         f'<div class="ib ib-head ib-cause"><h2>{safe(group.cause)}</h2><p class="ib-soft">{where}</p>{among}'
-        f"<p>{markup.spark(group.spark, sparkle(group))}</p>"
+        f'<p class="ib-soft">{markup.spark(group.spark, sparkle(group))}<span>{sparkle(group)}</span></p>'
         f'<p class="ib-soft">{format.sentence(known(group, now))}</p></div>'
     )

@@ -121,7 +121,8 @@ def open_question(job: ForeignJob) -> None:
         deciding.put(Question("Stop this job?", body, "Stop the job", "Let it go on"), partial(stop, job))
     if deciding.asked("delete") == job.id:
         waiting = sum(1 for link in job.dependents if link.status == "deferred")
-        stuck = f" {format.counted(waiting, 'job')} that waits for it would wait for ever." if waiting else ""
+        waits = "waits" if waiting == 1 else "wait"
+        stuck = f" {format.counted(waiting, 'job')} that {waits} for it would wait for ever." if waiting else ""
         body = f"{title} goes from {job.queue} with its results.{stuck}"
         deciding.put(
             Question("Delete this job?", body, "Delete the job", "Keep it"), partial(delete, job), then=to_the_queue

@@ -7,7 +7,7 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard import connection, deciding, format, markup, outage, queue_list, queues_markup
+from dashboard import connection, deciding, format, markup, outage, queue_list, queues_markup, tables
 from dashboard.actions import Question
 from dashboard.pace import MOVING_S, STILL_S, Outline
 from dashboard.readings import Seen
@@ -98,10 +98,7 @@ def pager(number: int, last: int) -> None:
 
 def buttons(name: str, page: RegistryPage, ours: bool) -> None:
     """What may be done to all jobs of the registry."""
-    if ours:
-        st.caption("These are parts of jobs on the board: act on those jobs, which move their parts.")
-        return
-    if not page.total or page.registry == "started":
+    if ours or not page.total or page.registry == "started":
         return
     with st.container(horizontal=True, horizontal_alignment="right", key="queue-actions"):
         if page.registry in REQUEUED:
@@ -148,18 +145,26 @@ def show(name: str) -> None:
     OUTLINE.touched()
     st.html(queues_markup.back())
     row = row_of(name)
-    st.title(markup.literal(name[:200]))
+    head = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom")
+    head.title(markup.literal(name[:200]))
     if row is None:
-        st.caption("This Redis holds no queue of that name by now.")
+        st.caption("This Redis holds no queue of that name.")
     asked = st.query_params.get("registry", "")
     registry = asked if asked in REGISTRIES else REGISTRIES[0]
     total = look(name, registry, 1, fresh=True).value.total
     number = asked_page(pages(total))
     page = look(name, registry, number, fresh=number > 1).value
-    buttons(name, page, row is not None and row.ours and registry in ("queued", "started", "failed"))
+    ours = row is not None and row.ours and registry in ("queued", "started", "failed")
+    if ours:
+        st.caption("These are parts of jobs on the board: act on those jobs, which move their parts.")
+    with head:
+        buttons(name, page, ours)
     st.session_state["queue:shown"] = (name, registry, number)
     OUTLINE.drawn(*outline(name, page))
     st.fragment(live, run_every=MOVING_S if row is not None and row.started else STILL_S)()
-    if pages(total) > 1:
-        pager(number, pages(total))
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        if total:
+            tables.foreign_jobs(name, registry)
+        if pages(total) > 1:
+            pager(number, pages(total))
     open_question(name, page)

@@ -21,6 +21,7 @@ from tasks.ledger.states import DocumentState, State
 
 STYLE = f"<style>{(Path(__file__).parent / 'style.css').read_text('utf-8')}</style>"
 
+NO_TIME = f'<span class="ib-soft">{format.NOTHING}</span>'
 
 # What is not seen and yet changes what is: control characters, halves of surrogate pairs (no page takes them), and
 # marks that turn the direction of everything behind them. Letters of right-to-left scripts need none of these.
@@ -65,7 +66,7 @@ def badge(state: State | DocumentState) -> str:
 def when(at: datetime | None, now: datetime) -> str:
     """A relative time with the exact one on hover."""
     if at is None:
-        return f'<span class="ib-soft">{format.NOTHING}</span>'
+        return NO_TIME
     return f'<time datetime="{at.isoformat()}" title="{safe(format.exact(at))}">{safe(format.ago(at, now))}</time>'
 
 
@@ -136,7 +137,7 @@ class Order:
 
 def _cell_kind(column: Column, cell: str) -> str:
     """The classes of a cell; one that holds nothing is left out of a card."""
-    return f"{column.kind} ib-none" if cell == format.NOTHING else column.kind
+    return f"{column.kind} ib-none" if cell in (format.NOTHING, NO_TIME) else column.kind
 
 
 def _head(column: Column, order: Order | None) -> str:
@@ -193,6 +194,15 @@ def empty(title: str, advice: str, link: str = "", label: str = "") -> str:
     """A place where nothing is yet, and what to do about it."""
     action = f'<a class="ib-button" href="{safe(link)}" target="_self">{safe(label)}</a>' if link else ""
     return f'<div class="ib ib-empty"><b>{safe(title)}</b><span>{safe(advice)}</span>{action}</div>'
+
+
+def back(link: str, label: str) -> str:
+    """The way up. A link of ours, because Streamlit's leaves the address as it was when the page stays the same."""
+    arrow = '<span aria-hidden="true">\N{LEFTWARDS ARROW}</span>'
+    return (
+        f'<p class="ib ib-up"><a class="ib-quiet-button ib-back" href="{link}" target="_self">'
+        f"{arrow} {safe(label)}</a></p>"
+    )
 
 
 def marked(text: str, query: str) -> str:

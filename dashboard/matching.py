@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import inf
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from tasks.ledger import packed
@@ -30,10 +31,11 @@ EXACT = {
     "priority": packed.PRIORITY,
     "snapshot": packed.SNAPSHOT,
 }
-WITHIN = {"error": packed.ERROR, "worker": packed.WORKER}
+NOTHING: Mapping[str, str] = MappingProxyType({})
 _SEARCHED = (packed.TITLE, packed.ID, packed.ERROR, packed.COLLECTION, packed.OWNER)
 
-# What a click on a column's head sorts by. `took` of a job that runs grows by itself.
+# What a click on a column's head sorts by; None for a job that has nothing to compare. `took` of a job that runs
+# grows by itself.
 SORTS: dict[str, Callable[[Packed, float], Any]] = {
     "created": lambda row, now: row[packed.CREATED],
     "state": lambda row, now: _STATE_ORDER[row[packed.STATE]],
@@ -47,16 +49,17 @@ SORTS: dict[str, Callable[[Packed, float], Any]] = {
     "documents": lambda row, now: row[packed.DOCUMENTS],
     "failed": lambda row, now: row[packed.FAILED],
     "chunks": lambda row, now: row[packed.CHUNKS],
-    "took": packed.took_s,
-    "started": lambda row, now: row[packed.STARTED],
+    "took": lambda row, now: packed.took_s(row, now) if row[packed.STARTED] else None,
+    "left": packed.left_s,
+    "started": lambda row, now: row[packed.STARTED] or None,
     "updated": lambda row, now: row[packed.UPDATED],
-    "ended": lambda row, now: row[packed.ENDED],
+    "ended": lambda row, now: row[packed.ENDED] or None,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Sort:
-    """An order of the board. Jobs that are equal in it stand as they were submitted."""
+    """An order of the board. Jobs that are equal in it stand as they were submitted, those without a value last."""
 
     column: str = "created"
     descending: bool = True
@@ -78,22 +81,25 @@ class Sort:
         """What rows are compared by: the column, then the moment of submission, then the id; its state rides along."""
         if self.column == "created":
             return row[packed.CREATED], row[packed.ID], row[packed.STATE]
-        return SORTS[self.column](row, now), row[packed.CREATED], row[packed.ID], row[packed.STATE]
+        value = SORTS[self.column](row, now)
+        if value is None:
+            value = -inf if self.descending else inf
+        return value, row[packed.CREATED], row[packed.ID], row[packed.STATE]
 
     @property
     def moves(self) -> bool:
         """Whether the order of running jobs changes without any news of them."""
-        return self.column == "took"
+        return self.column in ("took", "left")
 
 
 NEWEST = Sort()
 
 
 class Matcher:
-    """A query, ready to be asked of rows. `names` gives the names of a job's failed documents, casefolded."""
+    """A query, ready to be asked of rows. `names` and `errors` tell of a job's failed documents, casefolded."""
 
-    def __init__(self, query: Query, names: Mapping[str, str]) -> None:
-        self._names = names
+    def __init__(self, query: Query, names: Mapping[str, str], errors: Mapping[str, str] = NOTHING) -> None:
+        self._names, self._errors = names, errors
         self.everything = query.empty
         wanted: dict[tuple[str, bool], list[Term]] = {}
         for term in query.terms:
@@ -126,19 +132,21 @@ class Matcher:
         if name == "id":
             starts = tuple(values)
             return _Test(1, lambda row, now: row[packed.ID].casefold().startswith(starts))
-        if name in WITHIN:
-            return _Test(2, _within(WITHIN[name], values))
-        if name == "file":
-            return _Test(3, self._file(values))
-        needle = values[0]
-        return _Test(4, lambda row, now: any(needle in row[at].casefold() for at in _SEARCHED))
+        if name == "worker":
+            return _Test(2, _within(packed.WORKER, values))
+        if name in ("file", "error"):
+            at, told = (packed.TITLE, self._names) if name == "file" else (packed.ERROR, self._errors)
+            return _Test(3, _told(at, told, values))
+        return _Test(4, self._anywhere(values[0]))
 
-    def _file(self, values: list[str]) -> Test:
-        names = self._names
+    def _anywhere(self, needle: str) -> Test:
+        names, errors = self._names, self._errors
 
         def test(row: Packed, now: float) -> bool:
-            title, failed = row[packed.TITLE].casefold(), names.get(row[packed.ID], "")
-            return any(value in title or value in failed for value in values)
+            if any(needle in row[at].casefold() for at in _SEARCHED):
+                return True
+            job = row[packed.ID]
+            return needle in names.get(job, "") or needle in errors.get(job, "")
 
         return test
 
@@ -172,6 +180,16 @@ def _within(at: int, values: list[str]) -> Test:
             return False
         inside = inside.casefold()
         return any(value in inside for value in values)
+
+    return test
+
+
+def _told(at: int, told: Mapping[str, str], values: list[str]) -> Test:
+    """A column of the job, and what is told of its failed documents."""
+
+    def test(row: Packed, now: float) -> bool:
+        own, failed = row[at].casefold(), told.get(row[packed.ID], "")
+        return any(value in own or value in failed for value in values)
 
     return test
 

@@ -4,7 +4,8 @@ A Mirror is immutable; the jobs behind it are shared by all of them and move on 
 them is kept until they change, so that a page costs once what many viewers look at.
 
 Room: about 750 bytes a job, and 130 bytes for each job in each order that somebody looks at, a million of those at
-most. 100,000 jobs are about 90 MB; the setting `board_jobs` bounds them.
+most. 100,000 jobs are about 90 MB; the setting `board_jobs` bounds them. The failures that stand are 25,000 at most,
+of about 750 bytes each with the texts that are searched.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ class Memory:
         with self._lock:
             found = self._selections.get((query, sort))
             if found is None:
-                found = self._selections[query, sort] = Selection(self.rows, Matcher(query, self.failing.names), sort)
+                matcher = Matcher(query, self.failing.names, self.failing.errors)
+                found = self._selections[query, sort] = Selection(self.rows, matcher, sort)
             self._selections.move_to_end((query, sort))
             places = sum(map(len, self._selections.values()))
             while len(self._selections) > SELECTIONS or (places > PLACES and len(self._selections) > 1):
@@ -207,6 +209,11 @@ class Mirror:
         """One job, if it is in memory."""
         row = self.memory.rows.by_id.get(job_id)
         return packed.unpack(row) if row is not None and row[packed.COLLECTION] not in self.hidden else None
+
+    def reason(self, job_id: str, key: str = "") -> str:
+        """Why a document of that job failed, as it was said; of one group of failures, if `key` names it."""
+        row = self.memory.rows.by_id.get(job_id)
+        return self.memory.failing.reason(row, key) if row is not None else ""
 
     def collections(self) -> list[str]:
         return [name for name in self.memory.rows.named(self.memory.rows.collections) if name not in self.hidden]

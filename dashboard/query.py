@@ -3,9 +3,9 @@
     state:failed collection:contracts owner:ana error:"is encrypted" -kind:export older:1h invoice
 
 Values of one qualifier are alternatives; different qualifiers must all hold, and so must every free word.
-`file:` looks in the titles of jobs and in the names of documents that failed: names of documents that did not
-fail are on their job's page alone. `older:` and `newer:` go by when a job was submitted, `took:` asks for an
-attempt of at least that long.
+`file:` looks in the titles of jobs and in the names of documents that failed, `error:` in what was said of a job
+and of those documents, a free word in all of it: names of documents that did not fail are on their job's page alone.
+`older:` and `newer:` go by when a job was submitted, `took:` asks for an attempt of at least that long.
 """
 
 from __future__ import annotations

@@ -28,8 +28,8 @@ OVERVIEW = (
     Column("Queue", "ib-title"),
     Column("Waiting", "ib-num"),
     Column("Oldest wait", "ib-num"),
-    Column("In a minute", "ib-num"),
-    Column("Out a minute", "ib-num"),
+    Column("In / min", "ib-num"),
+    Column("Out / min", "ib-num"),
     Column("Workers", "ib-num"),
     *(Column(name.capitalize(), "ib-num") for name in REGISTRIES[1:]),
 )
@@ -52,13 +52,9 @@ def queue_link(queue: str, registry: str = "", rq_id: str = "") -> str:
 
 
 def back(queue: str = "") -> str:
-    """The way up. A link of ours, because Streamlit's leaves the address as it was when the page stays the same."""
+    """The way up."""
     link = queue_link(queue) if queue else "queues"
-    label = f"Queue {queue[:60]}" if queue else "All queues"
-    arrow = '<span aria-hidden="true">\N{LEFTWARDS ARROW}</span>'
-    return (
-        f'<p class="ib"><a class="ib-quiet-button ib-back" href="{link}" target="_self">{arrow} {safe(label)}</a></p>'
-    )
+    return markup.back(link, f"Queue {queue[:60]}" if queue else "All queues")
 
 
 def badge(status: str) -> str:
@@ -98,8 +94,8 @@ def overview(found: Queues, flows: Mapping[str, Flow]) -> str:
     hidden = found.total - len(found.rows)
     more = f" {format.counted(hidden, 'queue')} more, by name, are not shown." if hidden > 0 else ""
     return (
-        f'{table}<p class="ib ib-soft ib-count">In and out are estimated from what this dashboard saw change in the '
-        f"last minute; a dash until it has looked for five seconds.{more}</p>"
+        f'{table}<p class="ib ib-soft ib-count">Jobs in and out a minute are estimated from what this '
+        f"dashboard saw change in the last minute; a dash until it has looked for five seconds.{more}</p>"
     )
 
 
@@ -180,7 +176,7 @@ def _job(page: RegistryPage, row: ForeignRow, now: datetime, last: bool) -> tupl
         markup.when(row.enqueued_at, now),
         markup.when(row.started_at, now),
         safe(format.duration(took)),
-        f'<span class="ib-owner" title="{safe(row.worker)}">{safe(row.worker[:80])}</span>'
+        f'<span class="ib-short" title="{safe(row.worker)}">{safe(row.worker[:80])}</span>'
         if row.worker
         else format.NOTHING,
         *((moment(row.at, now),) if last else ()),

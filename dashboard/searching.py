@@ -22,6 +22,7 @@ ORDERS = {
     "created": "Oldest first",
     "-updated": "Changed last",
     "-took": "Longest run",
+    "left": "Done soonest",
     "-failed": "Most failures",
     "-documents": "Most documents",
     "title": "By name",
@@ -69,9 +70,9 @@ def box() -> str:
 
 def suggestions(mirror: Mirror, typed: str) -> None:
     """What could be typed next, or what cannot be used of what was typed."""
-    offered = suggest(mirror, typed)[:SUGGESTIONS]
+    offered, done = suggest(mirror, typed)[:SUGGESTIONS], begun(typed)
     if offered:
-        head = len(begun(typed))
+        head = len(done)
         st.pills(
             "Suggestions",
             offered,
@@ -81,7 +82,8 @@ def suggestions(mirror: Mirror, typed: str) -> None:
             on_change=take,
             wrap=False,
         )
-    elif problems := parse(typed).problems:
+    # What is still being typed is no mistake yet; what stands before it is one at once.
+    if problems := parse(done if offered else typed).problems:
         st.html(f'<p class="ib ib-problem" role="status">{" ".join(map(markup.safe, problems))}</p>')
 
 

@@ -5,12 +5,13 @@ A file is made when it is asked for, outside of any page's run, and from what is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from dashboard import connection, csv_export
 from dashboard.matching import Sort
 from dashboard.query import Query
-from tasks.ledger import fleet, foreign, monitor
+from dashboard.queue_rates import Flow
+from tasks.ledger import Ledger, fleet, foreign, monitor
 from tasks.ledger.failures import FailureGroup
 from tasks.ledger.foreign_rows import Queues
 from tasks.ledger.records import DocumentRow, JobRow, WorkerRow
@@ -27,9 +28,11 @@ WORKERS = (
     "memory bytes", "documents a minute", "drained", "written off",
 )  # fmt: skip
 QUEUES = (
-    "queue", "ours", "depth", "oldest wait s", "started", "failed", "finished", "deferred", "scheduled", "canceled",
-    "consumers", "paused by",
+    "queue", "ours", "depth", "oldest wait s", "in a minute", "out a minute", "started", "failed", "finished",
+    "deferred", "scheduled", "canceled", "consumers", "paused by",
 )  # fmt: skip
+FOREIGN = ("job", "state", "description", "queued", "started", "ended", "worker", "kept, due or given up at")
+FOREIGN_READ = 500  # jobs of another program in one round trip
 DOCUMENTS = ("document", "name", "state", "bytes", "chunks", "cached", "seconds", "tries", "error")
 
 
@@ -40,9 +43,22 @@ def jobs(query: Query, sort: Sort) -> None:
 
     def lines() -> Lines:
         mirror = connection.shared().feed.look().seen_by(held().person)
-        return map(_job, mirror.page(query, sort, 1, csv_export.ROWS_MOST).rows)
+        # By id, one by one: a page of all of them would be kept until something changes.
+        return (_job(row) for job in mirror.ids(query, sort) if (row := mirror.get(job)) is not None)
 
     csv_export.button("jobs", JOBS, lines, key="csv-jobs", label="CSV of what matches")
+
+
+def cause(query: Query, key: str) -> None:
+    """The jobs in which something failed of one cause, among those that a search means."""
+    held = connection.later()
+
+    def lines() -> Lines:
+        mirror = connection.shared().feed.look().seen_by(held().person)
+        jobs = (job for group in mirror.groups(query) if group.key == key for job in group.jobs)
+        return (_job(row) for job in jobs if (row := mirror.get(job)) is not None)
+
+    csv_export.button("cause", JOBS, lines, key="csv-cause")
 
 
 def failures(query: Query) -> None:
@@ -71,7 +87,22 @@ def workers(names: Sequence[str], within_s: float) -> None:
 def queues() -> None:
     """All queues of this Redis."""
     held = connection.later()
-    csv_export.button("queues", QUEUES, lambda: _queues(foreign.overview(held())), key="csv-queues")
+
+    def lines() -> Lines:
+        found = foreign.overview(held())
+        return _queues(found, connection.shared().readings.rates.note(found.rows))
+
+    csv_export.button("queues", QUEUES, lines, key="csv-queues")
+
+
+def foreign_jobs(queue: str, registry: str) -> None:
+    """The jobs of one registry of a queue."""
+    held = connection.later()
+
+    def lines() -> Lines:
+        return _foreign_jobs(held(), queue, registry)
+
+    csv_export.button(f"queue-{registry}", FOREIGN, lines, key="csv-foreign")
 
 
 def documents(job_id: str) -> None:
@@ -108,13 +139,27 @@ def _worker(row: WorkerRow) -> Sequence[object]:
     )  # fmt: skip
 
 
-def _queues(found: Queues) -> Lines:
+def _queues(found: Queues, flows: Mapping[str, Flow]) -> Lines:
     for row in found.rows:
-        paused = row.paused.by if row.paused else ""
+        paused, flow = row.paused.by if row.paused else "", flows.get(row.name)
         yield (
-            row.name, row.ours, row.depth, row.oldest_wait_s, row.started, row.failed, row.finished, row.deferred,
-            row.scheduled, row.canceled, row.consumers, paused,
+            row.name, row.ours, row.depth, row.oldest_wait_s, flow.came if flow else None, flow.went if flow else None,
+            row.started, row.failed, row.finished, row.deferred, row.scheduled, row.canceled, row.consumers, paused,
         )  # fmt: skip
+
+
+def _foreign_jobs(ledger: Ledger, queue: str, registry: str) -> Lines:
+    written: set[str] = set()  # what moved on meanwhile comes in two readings
+    for number in range(1, csv_export.ROWS_MOST // FOREIGN_READ + 1):
+        page = foreign.page(ledger, queue, registry, number, FOREIGN_READ)
+        for row in page.rows:
+            if row.id not in written:
+                written.add(row.id)
+                state = row.status if row.known else "gone"
+                yield row.id, state, row.description, row.enqueued_at, row.started_at, row.ended_at, row.worker, row.at
+        if page.first + len(page.rows) >= page.total or not page.rows:
+            return
+    yield "", "", f"Only the first {csv_export.ROWS_MOST:,} jobs are in this file.", None, None, None, "", None
 
 
 def _document(row: DocumentRow) -> Sequence[object]:

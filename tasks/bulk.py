@@ -17,6 +17,7 @@ from tasks.ledger import Ledger, control, fleet, keys, monitor, queues, store
 from tasks.ledger.records import Receipt, loaded, text, whole
 from tasks.ledger.states import Action
 
+PRIORITY = "high"  # the queue of bulk actions
 MOST = 10_000
 SHOWN_MOST = 500
 REFUSED_KEPT = 200  # of those that refused, so many are kept by name; all are counted
@@ -89,6 +90,7 @@ def request(
         arguments=arguments.model_dump_json(),
         owner=by,
         title=f"{action.value.capitalize()} {len(ids):,} {'job' if len(ids) == 1 else 'jobs'}",
+        priority=PRIORITY,
         token=token,
         deliver=False,
     )
@@ -106,9 +108,16 @@ def request(
     # Handed over only now, so that no worker finds the job without its ids.
     rq_id = store.delivery_of(ledger, receipt.job, store.PUBLISH)
     queues.deliver(ledger, [store.Delivery(receipt.job, store.PUBLISH, rq_id)], text(priority))
+    if (held := fleet.paused(ledger).get(text(priority))) is not None:
+        return replace(receipt, sentence=f"{receipt.sentence} {waits_for(text(priority), held.by)}")
     if fleet.worker_names(ledger):
         return receipt
     return replace(receipt, sentence=f"{receipt.sentence} No worker runs at the moment; it waits for one.")
+
+
+def waits_for(priority: str, by: str) -> str:
+    """What to know before and after a bulk action while its own queue is paused."""
+    return f"The queue {priority}, from which it is worked on, is paused by {by or 'someone'}: it waits for a resume."
 
 
 def ids(ledger: Ledger, job_id: str) -> list[str]:

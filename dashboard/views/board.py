@@ -6,6 +6,7 @@ What is asked lives in the address; the live part is drawn once for all who ask 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -104,7 +105,8 @@ def drawn(mirror: Mirror, wanted: Wanted, cause: Cause, number: int, now: dateti
         everything = Wanted(view=wanted.view).address()
         advice = "Take a word out of the search, or show all jobs."
         return tabs + count + markup.empty("No job matches this search", advice, everything, "Show all jobs")
-    return tabs + count + board_markup.jobs(page.rows, now, sort=sort, wanted=wanted, waits=Line(mirror).short)
+    waits = Line(mirror).short
+    return tabs + count + board_markup.jobs(page.rows, now, sort=sort, wanted=wanted, waits=waits, reason=mirror.reason)
 
 
 def nothing_failed(wanted: Wanted) -> str:
@@ -120,7 +122,9 @@ def of_cause(mirror: Mirror, cause: Cause, number: int, now: datetime) -> str:
     if group is None:
         back = Wanted(view=FAILURES).address()
         return markup.empty("Nothing of this cause stands any more", "It was retried or deleted.", back, "All failures")
-    return failures_markup.head(group, cause.within, now) + board_markup.jobs(rows_of(mirror, group, number), now)
+    rows = rows_of(mirror, group, number)
+    table = board_markup.jobs(rows, now, reason=partial(mirror.reason, key=cause.key))
+    return failures_markup.head(group, cause.within, now) + table
 
 
 def rows_of(mirror: Mirror, group: FailureGroup, number: int) -> list[JobRow]:
@@ -130,12 +134,11 @@ def rows_of(mirror: Mirror, group: FailureGroup, number: int) -> list[JobRow]:
 
 def one_cause(mirror: Mirror, cause: Cause) -> None:
     """What stands above one cause: the way back and what can be done."""
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.page_link(
-            "views/board.py",
-            label="All failures",
-            icon=":material/arrow_back:",
-            query_params={"view": FAILURES, **({"q": cause.within} if cause.within else {})},
+    with st.container(
+        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", key="cause-head"
+    ):
+        st.html(
+            markup.back(markup.safe(Wanted(cause.within, view=FAILURES).address()), "All failures"), width="content"
         )
         group = failures.group_of(mirror, cause)
         if group is not None:
@@ -159,16 +162,18 @@ def search(mirror: Mirror) -> Wanted:
         saved_views.menu(wanted)
     if not failed:
         with act:
-            bulk_actions.menu(mirror, wanted.query)
+            bulk_actions.menu(mirror, wanted.query, sort)
     return wanted
 
 
 def foot(wanted: Wanted, cause: Cause, last: int) -> int:
     """The table as a file, and the pages, which live in the address; the page that is shown."""
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        if wanted.view == FAILURES and not cause.key:
+        if cause.key:
+            tables.cause(cause.query, cause.key)
+        elif wanted.view == FAILURES:
             tables.failures(wanted.query)
-        elif not cause.key:
+        else:
             tables.jobs(wanted.query, Sort.read(wanted.sort or "-created"))
         return st.pagination(last, key="page", bind="query-params") if last > 1 else 1
 

@@ -73,6 +73,7 @@ class Failure:
     at: float  # epoch seconds
     cause: str
     key: str  # of its group
+    message: str = ""  # as it was reported, cut where causes are
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +140,7 @@ def read(entry_id: Any, fields: Mapping[Any, Any]) -> Failure | Mended | None:
         at=at,
         cause=cause,
         key=key_of(cause, stage, ending),
+        message=sys.intern(error.strip()[:CAUSE_LONGEST]),
     )
 
 

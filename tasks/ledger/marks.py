@@ -74,4 +74,8 @@ def remedy(found: Mark, row: JobRow) -> tuple[str, Action | None]:
                 Action.FORCE_STOP,
             )
         case Mark.SLOW:
-            return ("It takes more than twice as long as jobs of its collection usually do.", None)
+            return (
+                "It takes more than twice as long as jobs of its collection usually do. Open it to see which document "
+                "it is at.",
+                None,
+            )

@@ -163,3 +163,11 @@ def took_s(row: Packed, now: float) -> float:
     """Seconds of the attempt, up to its end, or up to now while it goes on; 0 before it starts."""
     ended = row[ENDED] or (now if row[STATE] in MOVING_STATES else 0.0)
     return max(0.0, ended - row[STARTED]) if row[STARTED] else 0.0
+
+
+def left_s(row: Packed, now: float) -> float | None:
+    """Seconds left, as `JobRow.left_s` tells them; None while that cannot be told."""
+    elapsed, percent = took_s(row, now), row[PERCENT]
+    if row[STATE] != State.RUNNING.value or elapsed < 2 or percent < 2:
+        return None
+    return float(elapsed * (100.0 - percent) / percent)

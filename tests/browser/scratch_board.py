@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from rq import Queue, SimpleWorker
 
 from tasks import settings as settings_of
 from tasks.access import PROGRAM
-from tasks.ledger import Ledger, control, failures, keys
+from tasks.ledger import Ledger, control, failures, history, keys
 from tests.factories import submitted
 from tests.pages.stub_worker import StubWorker
 from tests.programs import ROOT
+from tests.redis.foreign_functions import add, fail
 from tests.waiting import wait_until
 
 SCANS = "Page 17 of scan-1.pdf cannot be read."
@@ -75,6 +77,16 @@ class ScratchBoard:
             submitted(self.ledger, 2, title=f"Offer {at}", owner="ana", collection="offers")
         self.worker.appear()
         self.cause = self.key(SCANS)
+        history.roll_up(self.ledger)
+        self.letter = self.of_another_program()
+
+    def of_another_program(self) -> str:
+        """An RQ queue with a job that failed and one that waits for it; the id of the first."""
+        queue = Queue("letters", connection=self.ledger.redis)
+        failed = queue.enqueue(fail, "no paper", description="Print letter 17")
+        queue.enqueue(add, 1, 2, description="Post letter 17", depends_on=failed)
+        SimpleWorker([queue], connection=self.ledger.redis).work(burst=True, logging_level="CRITICAL")
+        return str(failed.id)
 
     def fails(self, error: str, **changes: object) -> str:
         """A job whose one document fails; its id."""

@@ -13,12 +13,15 @@ from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.browser.scratch_board import ScratchBoard
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.browser
 
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
 # Streamlit's own markup, which we cannot mend: (rule, a piece of the element).
 STREAMLITS_OWN: tuple[tuple[str, str], ...] = ()
+SIDEWAYS = """() => [document.documentElement, document.querySelector('[data-testid="stMain"]')]
+  .some((part) => part.scrollWidth > part.clientWidth)"""
 PAGES = {
     "board": "/",
     "search": "/?q=sate:failed&sort=-took&state=running",
@@ -30,8 +33,11 @@ PAGES = {
     "failed job": "/job?job={failed}",
     "no job": "/job",
     "queues": "/queues",
+    "queue": "/queues?queue=letters&registry=failed",
+    "rq job": "/queues?queue=letters&rq={letter}",
     "workers": "/workers",
     "history": "/history",
+    "history as tables": "/history?as=Tables",
     "activity": "/activity",
 }
 
@@ -63,7 +69,7 @@ def violations(page: Page) -> list[str]:
 def test_a_page_can_be_used_by_everybody(visited: BrowserContext, board: ScratchBoard, name: str) -> None:
     page = visited.new_page()
     page.set_viewport_size({"width": 1440, "height": 900})
-    page.goto(PAGES[name].format(job=board.running, failed=board.failed, cause=board.cause))
+    page.goto(PAGES[name].format(job=board.running, failed=board.failed, cause=board.cause, letter=board.letter))
     page.locator(".stApp[data-test-script-state=notRunning]").wait_for(timeout=20_000)
     page.locator("h1, .ib-head h2, .ib-empty").first.wait_for()
     broken = []
@@ -73,5 +79,7 @@ def test_a_page_can_be_used_by_everybody(visited: BrowserContext, board: Scratch
         for width in (1440, 390):
             page.set_viewport_size({"width": width, "height": 900})
             broken += [f"{theme}, {width}: {one}" for one in violations(page)]
+            # A chart takes a moment to follow.
+            wait_until(lambda: not page.evaluate(SIDEWAYS), what=f"the page to fit into {width} pixels")
     page.close()
     assert broken == []

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from io import BytesIO
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from dashboard.pace import MOVING_S
 from tasks import settings as settings_of
 from tasks.access import PROGRAM
 from tasks.ledger import Ledger, connect, monitor
@@ -83,6 +85,12 @@ def test_the_keys_go_through_the_rows_and_outlive_a_refresh(view: Page, board: S
     wait_until(lambda: not view.evaluate("window.oldRow.isConnected"), what="a refresh of the table")
     expect(view.locator(".ib-board a:focus")).to_have_text(shown[1])
 
+    # One that stands on top as well, because it is lost, keeps it in its row.
+    view.locator(".ib-board").get_by_role("link", name="Left behind", exact=True).focus()
+    view.evaluate("window.oldRow = document.activeElement")
+    wait_until(lambda: not view.evaluate("window.oldRow.isConnected"), what="a refresh of the table")
+    expect(view.locator(".ib-board a:focus")).to_have_text("Left behind")
+
     view.keyboard.press("/")
     expect(view.locator(SEARCH)).to_be_focused()
     view.keyboard.type("jk?")
@@ -117,9 +125,11 @@ def test_a_hidden_tab_sends_nothing_and_catches_up_at_once(view: Page, board: Sc
     board.worker.enter("embed", "Embedding chapter-2.md", 0.9)
     view.wait_for_timeout(4_000)  # what is proved is that nothing happens, so it takes its time
     assert (frames.sent, frames.received) == before
+    shown_at = time.monotonic()
     hide(view, False)
-    view.wait_for_timeout(300)  # less than the pace
-    assert frames.sent == before[0] + 1
+    wait_for_frames(view, frames, before[0])
+    # One at once for all that was held back, and the next by the pace: a busy machine may be slow to count them.
+    assert frames.sent <= before[0] + 1 + (time.monotonic() - shown_at) / MOVING_S
     wait_for_frames(view, frames, before[0] + 2)
 
 
@@ -190,6 +200,8 @@ def test_what_the_filter_shows_is_what_is_retried(page: Page, product_ledger: Le
     expect(dialog).to_contain_text("2 of 2 can be retried")
     dialog.get_by_role("button", name="Retry what failed: 2 jobs").click()
     page.get_by_role("link", name="Watch it").click()
+    expect(page.locator(".ib-head h2")).to_contain_text("Retry")
+    expect(page).to_have_url(re.compile(r"/job\?job=\w+"))
     wait_until(lambda: attempts(product_ledger, jobs) == [2, 2, 1], what="the two to be retried, and no other")
 
 

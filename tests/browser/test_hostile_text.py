@@ -85,7 +85,7 @@ def test_saved_views_and_suggestions_show_it_and_no_more(watched: Watched) -> No
     expect(page.get_by_text("Saved by")).to_be_visible()
     harmless(watched, "view")
     page.get_by_role("button", name="Delete").click()
-    expect(page.get_by_role("dialog")).to_be_visible()
+    expect(page.get_by_role("dialog", name="Delete this view?")).to_be_visible()
     harmless(watched, "deletion of a view")
 
 

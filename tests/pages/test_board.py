@@ -58,9 +58,32 @@ def test_a_live_job_can_be_canceled_in_two_clicks(open_page: Open, board_ledger:
 def test_a_failed_job_shows_why(open_page: Open, board_ledger: Ledger) -> None:
     job = submitted(board_ledger, 2)
     StubWorker(board_ledger, job).work_through(failing=[0, 1])
+    single = submitted(board_ledger, title="single")
+    StubWorker(board_ledger, single).work_through(failing=[0])
     words = words_of(open_page("board"))
-    assert "1 failed today" in words
-    assert "Every document failed" in words
+    assert "2 failed today" in words
+    assert "2 of 2 documents failed: The file is damaged; save it again and upload it." in words
+    assert "single The file is damaged; save it again and upload it." in words
+
+
+def test_a_partial_job_shows_how_many_failed_and_why(open_page: Open, board_ledger: Ledger) -> None:
+    worker = StubWorker(board_ledger, submitted(board_ledger, 3))
+    worker.work_through(failing=[1])
+    worker.publish()
+    assert "1 of 3 documents failed: The file is damaged;" in words_of(open_page("board"))
+
+
+def test_a_job_is_found_by_what_was_said_of_its_documents(open_page: Open, board_ledger: Ledger) -> None:
+    for title, error in (("Salaries", "The file is encrypted; save it without a password."), ("Scans", "It is empty.")):
+        worker = StubWorker(board_ledger, submitted(board_ledger, title=title))
+        worker.start()
+        worker.finish(error=error)
+        worker.settle()
+    for text in ('error:"encrypted"', "encrypted"):
+        words = words_of(open_page("board", q=text))
+        assert "1 to 1 of 1 of 2 jobs" in words
+        assert "Salaries" in words
+    assert "none of 2 jobs" in words_of(open_page("board", q="error:nothing"))
 
 
 @pytest.mark.parametrize(
@@ -111,6 +134,12 @@ def test_what_cannot_be_used_of_a_search_is_said_and_nothing_is_done_to_all(
     page = open_page("board", q="sate:failed")
     assert "'sate' is no qualifier; did you mean 'state'?" in words_of(page)
     assert page.menu_button(key="bulk").proto.disabled
+    # It is said while the next word is being typed as well: until then the board shows nothing, or too much.
+    page = open_page("board", q="sate:failed own")
+    assert page.pills(key="suggestions").options == ["owner:"]
+    assert "'sate' is no qualifier; did you mean 'state'?" in words_of(page)
+    page = open_page("board", q="state:")
+    assert "needs a value" not in words_of(page)
 
 
 def test_chosen_states_and_typed_ones_are_alternatives(open_page: Open, board_ledger: Ledger) -> None:
@@ -218,6 +247,18 @@ def test_a_queued_row_says_what_it_waits_for(open_page: Open, board_ledger: Ledg
     assert words_of(open_page("board")).count("its queue is paused by ben") == 2
 
 
+def test_jobs_of_more_urgent_queues_are_ahead_of_a_queued_row(open_page: Open, board_ledger: Ledger) -> None:
+    low = submitted(board_ledger, title="patient", priority="low")
+    for _ in range(2):
+        submitted(board_ledger, priority="high")
+    submitted(board_ledger)
+    StubWorker(board_ledger, low).appear()
+    assert "patient 3 jobs ahead of it" in words_of(open_page("board"))
+    control.pause(board_ledger, "high", by="ben")
+    connection.shared().feed.hurry()
+    assert "patient 1 job ahead of it" in words_of(open_page("board"))
+
+
 def test_a_job_whose_worker_is_gone_stands_on_top_with_its_remedy(open_page: Open, board_ledger: Ledger) -> None:
     job = submitted(board_ledger, title="left behind")
     StubWorker(board_ledger, job, name="gone@there").start()
@@ -228,6 +269,17 @@ def test_a_job_whose_worker_is_gone_stands_on_top_with_its_remedy(open_page: Ope
     assert "1 job needs you Lost left behind Its worker gone@there is gone." in words
     assert f'href="job?job={job}&amp;ask=write off"' in html_of(page).replace("%20", " ")
     assert "1 to 1 of 1 job" in words_of(open_page("board", q="mark:lost"))
+
+
+def test_what_is_wrong_with_several_jobs_is_said_once(open_page: Open, board_ledger: Ledger) -> None:
+    jobs = [submitted(board_ledger, title=title) for title in ("first", "second")]
+    for job in jobs:
+        StubWorker(board_ledger, job).start()
+        board_ledger.redis.hset(keys.job(job), "progressed_at", board_ledger.now() - 3600)
+    StubWorker(board_ledger, jobs[0]).appear()
+    words = words_of(open_page("board"))
+    assert "2 jobs need you Stalled first Its worker is alive, but nothing of the job has moved" in words
+    assert "Force stop Stalled second Force stop" in words
 
 
 def test_nothing_stands_on_top_while_all_is_well(open_page: Open, board_ledger: Ledger) -> None:

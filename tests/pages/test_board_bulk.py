@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import bulk_actions
+from dashboard import bulk_actions, connection
 from tasks import bulk
 from tasks.kinds import BULK
 from tasks.ledger import Ledger, control, monitor
@@ -103,5 +103,33 @@ def test_more_jobs_than_one_bulk_action_takes_are_said(
     for _ in range(3):
         submitted(board_ledger)
     page = choose(open_page("board"), "Cancel")
-    assert "2 of 3 can be canceled" in words_of(page)
-    assert "One bulk action takes 2 jobs at most; ask again for the other 1." in words_of(page)
+    words = words_of(page)
+    assert "3 of 3 can be canceled, of all jobs." in words
+    assert "One bulk action takes 2 jobs at most: the first 2 in the order of the table. Ask again for the" in words
+    assert "other 1." in words
+
+
+@pytest.mark.parametrize(("sort", "first"), [("", [2, 1]), ("created", [0, 1]), ("-title", [0, 2])])
+def test_of_too_many_jobs_those_on_top_of_the_table_are_acted_on(
+    open_page: Open, board_ledger: Ledger, monkeypatch: pytest.MonkeyPatch, sort: str, first: list[int]
+) -> None:
+    monkeypatch.setattr(bulk, "MOST", 2)
+    jobs = [submitted(board_ledger, title=title) for title in ("cedar", "alder", "birch")]
+    page = choose(open_page("board", sort=sort), "Cancel")
+    page.button(key="board-yes").click().run()
+    (job,) = bulk_jobs(board_ledger)
+    assert bulk.ids(board_ledger, job) == [jobs[at] for at in first]
+
+
+def test_an_action_whose_own_queue_is_paused_says_so_before_and_after(open_page: Open, board_ledger: Ledger) -> None:
+    submitted(board_ledger)
+    control.pause(board_ledger, "high", by="ben*")
+    page = choose(open_page("board"), "Cancel")
+    assert page.warning[0].value == (
+        "The queue high, from which it is worked on, is paused by ben\\*: it waits for a resume."
+    )
+    page.button(key="board-yes").click().run()
+    assert "is paused by ben" in page.toast[0].value
+    control.resume(board_ledger, "high", by="ben")
+    connection.shared().feed.hurry()
+    assert not choose(open_page("board"), "Cancel").warning

@@ -67,6 +67,24 @@ def test_the_names_of_failed_documents_are_searched(ledger: Ledger) -> None:
     assert mirror.ids(parse("file:nothing")) == ()
 
 
+def test_what_was_said_of_failed_documents_is_searched_and_told_until_they_are_retried(ledger: Ledger) -> None:
+    job = failed_job(ledger, "first.pdf", "second.pdf", failing=(1,))
+    untouched = failed_job(ledger, "other.pdf", failing=())
+    feed = Feed(Reader(ledger), tick_s=0)
+    mirror = feed.look()
+    assert mirror.ids(parse('error:"IS DAMAGED"')) == (job,)
+    assert mirror.ids(parse("-error:damaged")) == (untouched,)
+    assert mirror.ids(parse("damaged")) == (job,)
+    assert mirror.reason(job) == "It is damaged."
+    (group,) = mirror.groups()
+    assert (mirror.reason(job, group.key), mirror.reason(job, "another")) == ("It is damaged.", "")
+    store.close(ledger, job, 1, snapshot="000001")
+    control.retry(ledger, job, by="bo")
+    feed.hurry()
+    assert feed.look().ids(parse("error:damaged")) == ()
+    assert feed.look().reason(job) == ""
+
+
 def test_a_retry_mends_the_failures_that_it_does_again(ledger: Ledger) -> None:
     job = failed_job(ledger, "a.pdf", "b.pdf", "c.pdf", failing=(0, 1))
     feed = Feed(Reader(ledger), tick_s=0)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from dashboard import board_markup, job_markup, markup
+from dashboard import board_markup, format, job_markup, markup
 from tasks.ledger.records import DocumentRow, EventRow, JobRow, Receipt, StopReceipt, job_row
 from tasks.ledger.states import DocumentState, State
 
@@ -134,3 +134,9 @@ def test_what_markdown_would_take_for_more_is_escaped_or_kept_apart() -> None:
         "\\# \\!\\[x\\](http\\://\u2060e.example/y) \\*\\*b\\*\\* \\:red\\[z\\] \\$a\\$ \\`c\\` \\<b\\> \\&lt; "
         "a\\@\u2060e.example www\u2060.e.example - one"
     )
+
+
+def test_a_card_leaves_out_what_holds_nothing() -> None:
+    columns = (markup.Column("Started"), markup.Column("Took"), markup.Column("Size"))
+    table = markup.table(columns, [(markup.when(None, datetime.now(UTC)), format.NOTHING, "1 B")])
+    assert re.findall(r'<td class="([^"]*)"', table) == [" ib-none", " ib-none", ""]

@@ -126,6 +126,10 @@ ROWS = (
         ("-took:30s", "b3 a1"),
         ("file:invoice", "c4"),
         ("file:scan", "b3"),
+        ("error:EMPTY", "b3"),
+        ('error:"cannot be read"', "b3"),
+        ("error:encrypted error:empty", "b3 a1"),
+        ("tiff empty", "b3"),
         ("invoice 7", "c4"),
         ("invoice nothing", ""),
         ("b2", "b2"),
@@ -134,7 +138,8 @@ ROWS = (
 def test_a_query_finds_what_it_says(text: str, found: str) -> None:
     rows = Rows(100)
     rows.put(ROWS)
-    selection = Selection(rows, Matcher(parse(text), {"b3": "scan-1.tiff"}), NEWEST)
+    matcher = Matcher(parse(text), {"b3": "scan-1.tiff"}, {"b3": "page 4 cannot be read.\nit is empty."})
+    selection = Selection(rows, matcher, NEWEST)
     selection.catch_up(NOW)
     assert " ".join(selection.ids(0)) == found
 

@@ -7,10 +7,12 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import pytest
+from rq import Queue
 
 from dashboard import connection, csv_export, tables
 from dashboard.matching import Sort
 from dashboard.query import parse
+from dashboard.queue_rates import QueueRates
 from tasks.ledger import Ledger, keys
 from tests.factories import run_to_publish, submitted
 
@@ -57,6 +59,11 @@ def test_the_documents_of_a_job_and_the_causes_of_failures(fake_ledger: Ledger, 
     tables.failures(parse(""))
     (line,) = whole(files["failures"])
     assert (line["cause"], line["documents"], line["jobs"]) == ("It is damaged.", "1", "1")
+    (group,) = connection.shared().feed.look().groups()
+    tables.cause(parse("owner:ana"), group.key)
+    assert [line["job"] for line in whole(files["cause"])] == [job]
+    tables.cause(parse("owner:ben"), group.key)
+    assert whole(files["cause"]) == []
 
 
 def test_workers_and_queues(fake_ledger: Ledger, files: Made) -> None:
@@ -66,3 +73,44 @@ def test_workers_and_queues(fake_ledger: Ledger, files: Made) -> None:
     assert [line["worker"] for line in whole(files["workers"])] == ["host-1-1"]
     tables.queues()
     assert {"high", "default", "low"} <= {line["queue"] for line in whole(files["queues"])}
+    shared = connection.shared()
+    moment = [0.0]
+    shared.readings.rates = QueueRates(lambda: moment[0])
+    tables.queues()
+    assert {line["in a minute"] for line in whole(files["queues"])} == {""}, "nothing is said of a moment"
+    moment[0] = 30.0
+    submitted(fake_ledger)
+    tables.queues()
+    told = {line["queue"]: (line["in a minute"], line["out a minute"]) for line in whole(files["queues"])}
+    assert told["default"] == ("2", "0")
+    assert told["low"] == ("0", "0")
+
+
+def test_the_jobs_of_another_program_are_all_in_the_file(
+    fake_ledger: Ledger, files: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "FOREIGN_READ", 2)
+    queue = Queue("letters", connection=fake_ledger.redis)
+    for number in range(5):
+        queue.enqueue("letters.print", description=f"=Letter {number}")
+    tables.foreign_jobs("letters", "queued")
+    lines = whole(files["queue-queued"])
+    assert [line["description"] for line in lines] == [f"'=Letter {number}" for number in range(5)]
+    assert {line["state"] for line in lines} == {"queued"}
+    monkeypatch.setattr(csv_export, "ROWS_MOST", 4)
+    tables.foreign_jobs("letters", "queued")
+    lines = whole(files["queue-queued"])
+    assert len(lines) == 5
+    assert lines[-1]["description"] == "Only the first 4 jobs are in this file."
+
+
+def test_a_file_of_many_jobs_is_whole_and_leaves_nothing_behind(
+    fake_ledger: Ledger, files: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csv_export, "ROWS_MOST", 2)
+    jobs = [submitted(fake_ledger) for _ in range(4)]
+    query, sort = parse("collection:contracts"), Sort("created", descending=False)
+    tables.jobs(query, sort)
+    assert [line["job"] for line in whole(files["jobs"])] == jobs
+    memo = connection.shared().feed.look().memory.selection(query, sort).memo
+    assert list(memo) == ["ids"]
