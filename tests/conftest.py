@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import fakeredis
+import hypothesis
 import pytest
 import redis
 from playwright.sync_api import Browser, sync_playwright
@@ -33,6 +34,10 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+# How long a case takes is the machine's business: other tests run beside it.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 # Tests see no setting of the machine they run on.
 for name in [name for name in os.environ if name.startswith("INGESTBOARD_") or name in ("REDIS_URL", "PORT")]:

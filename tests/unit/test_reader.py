@@ -158,10 +158,10 @@ def test_a_deadline_ends_what_goes_on_and_on(tmp_path: Path) -> None:
 def test_a_document_of_many_pages_has_more_time(tmp_path: Path) -> None:
     def slow(path: Path, name: str, *, ocr: str = "auto") -> Iterator[Portion]:
         for page in range(1, 11):
-            time.sleep(0.05)
+            time.sleep(0.1)
             yield Portion([document("one", page)], page, 10)
 
-    with reading(slow, Limits(0.1, 10, 256)) as reader:
+    with reading(slow, Limits(0.6, 10, 256)) as reader:
         assert len(asked(reader, tmp_path, "")) == 10
 
 
