@@ -17,7 +17,6 @@ ABOUT = "Ingestboard: a live control board for document ingestion, shared by a t
 st.set_page_config(
     page_title="Ingestboard", page_icon=str(HERE / "mark.svg"), layout="wide", menu_items={"about": ABOUT}
 )
-st.logo(str(HERE / "wordmark.svg"), icon_image=str(HERE / "mark.svg"), size="large")
 st.html(markup.STYLE)
 browser_side.start()
 origin.ask(who.where)
@@ -39,6 +38,7 @@ page = st.navigation(
 )
 
 if someone.role:
+    st.logo(str(HERE / "wordmark.svg"), icon_image=str(HERE / "mark.svg"), size="large")
     pace.seated(someone)
     with st.sidebar:
         who.ask(settings)

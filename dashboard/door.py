@@ -22,7 +22,7 @@ log = logging.getLogger("ingestboard.door")
 
 PERSON = "ingestboard.person"  # where a route finds who asks
 HEALTH, STREAM = "/healthz", "/_stcore/stream"
-WITH_TOKEN = ("/metrics", "/api/")
+METRICS, API = "/metrics", "/api/"
 LOOKING = ("GET", "HEAD", "OPTIONS")
 # A page is empty without the WebSocket, which asks again.
 OPEN = places.PAGES | {
@@ -55,7 +55,7 @@ class Door:
         self._app = auth_answers.AuthAnswers(app, using) if using.auth == "oidc" else app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket") or scope["path"].startswith(WITH_TOKEN):
+        if scope["type"] not in ("http", "websocket") or _asks_for_a_token(scope):
             await self._app(scope, receive, send)
             return
         request = HTTPConnection(scope)
@@ -83,9 +83,7 @@ class Door:
         if scope["type"] == "websocket":
             # Whoever has not signed in is shown so through it.
             return None if path == STREAM else (403, NOT_SIGNED_IN)
-        if scope["method"] in LOOKING and (path.removesuffix("/") or "/") in self._open:
-            return None
-        if scope["method"] in LOOKING and path.startswith(STATIC):
+        if scope["method"] in LOOKING and ((path.removesuffix("/") or "/") in self._open or _is_static(path)):
             return None
         try:
             someone = who.of_request(using, request)
@@ -100,3 +98,12 @@ class Door:
         if uploads.is_upload(scope) and not someone.may(Right.SUBMIT):
             return 403, NO_UPLOAD
         return None
+
+
+def _asks_for_a_token(scope: Scope) -> bool:
+    return scope["type"] == "http" and (scope["path"] == METRICS or scope["path"].startswith(API))
+
+
+def _is_static(path: str) -> bool:
+    """Whether a path, decoded as the router gets it, is a file of Streamlit's pages and cannot mean anything else."""
+    return path.startswith(STATIC) and not any(odd in path for odd in ("..", "//", "\\", "\0"))

@@ -5,6 +5,7 @@ It shows nothing of the board, and needs neither Redis nor a role.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from urllib.parse import urlencode, urlsplit
 
 import streamlit as st
@@ -14,6 +15,7 @@ from dashboard.auth_answers import NOTICE, REFUSED, RETURN, RETURN_S, UNREACHABL
 from tasks.access import Person
 from tasks.settings import Settings
 
+MARK = f"data:image/svg+xml;base64,{b64encode((places.HERE / 'mark.svg').read_bytes()).decode()}"
 LOOK_S = 5.0
 SHOWN = "sign-in:shown"
 TOLD = {
@@ -30,25 +32,29 @@ def page(settings: Settings, someone: Person) -> None:
             unknown(settings)
         else:
             without_role(settings, someone)
+    if someone == who.UNKNOWN:
+        remember_place()
 
 
 def unknown(settings: Settings) -> None:
     if settings.auth == "proxy":
-        text("Sign in first", "The proxy in front of this board did not say who you are. Sign in there, then reload.")
+        card("Sign in first", "The proxy in front of this board did not say who you are. Sign in there and come back.")
         return
-    text("Ingestboard", "The control board of your team's document ingestion.")
+    card("Ingestboard", "The control board of your team's document ingestion.")
     told = TOLD.get(st.query_params.get(NOTICE, ""))
     if told:
         st.warning(told, icon=":material/info:")
     st.button("Sign in", type="primary", width="stretch", key="sign-in-button", on_click=st.login)
-    remember_place()
 
 
 def without_role(settings: Settings, someone: Person) -> None:
-    text("No role on this board", "You are signed in, but this board does not know what you may do here.")
-    st.html(f'<p class="ib ib-account">{markup.safe(someone.name)}</p>')
-    text("", "Ask an administrator of the board to give this name a role. This page opens by itself then.")
-    who.sign_out(settings)
+    card(
+        "No role on this board yet",
+        "You are signed in. What you may do here an administrator of the board decides: ask one to give this name a "
+        "role. The board opens by itself then.",
+        someone.name,
+    )
+    who.sign_out(settings, wide=True)
     st.fragment(let_in, run_every=LOOK_S)()
 
 
@@ -58,9 +64,13 @@ def let_in() -> None:
         st.rerun()
 
 
-def text(title: str, sentence: str) -> None:
-    head = f"<h1>{markup.safe(title)}</h1>" if title else ""
-    st.html(f'<div class="ib ib-sign-in">{head}<p>{markup.safe(sentence)}</p></div>')
+def card(title: str, sentence: str, account: str = "") -> None:
+    """What the page says: our mark, a title, a sentence, and for whom it is."""
+    name = f'<p class="ib-account">{markup.safe(account)}</p>' if account else ""
+    st.html(
+        f'<div class="ib ib-sign-in"><img src="{MARK}" alt=""><h1>{markup.safe(title)}</h1>{name}'
+        f"<p>{markup.safe(sentence)}</p></div>"
+    )
 
 
 def remember_place() -> None:

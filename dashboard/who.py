@@ -172,10 +172,11 @@ def ask(settings: Settings) -> None:
         keep(COOKIE, typed or "", seconds=COOKIE_DAYS * 86400, same_site="strict")
 
 
-def sign_out(settings: Settings) -> None:
+def sign_out(settings: Settings, *, wide: bool = False) -> None:
     """The button that ends the session; where a proxy signs people in, it also signs them out."""
     if settings.auth == "oidc":
-        st.button("Sign out", icon=":material/logout:", key="sign-out", on_click=st.logout)
+        width = "stretch" if wide else "content"
+        st.button("Sign out", icon=":material/logout:", key="sign-out", width=width, on_click=st.logout)
 
 
 def keep(cookie: str, value: str, *, seconds: int, same_site: str) -> None:

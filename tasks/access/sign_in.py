@@ -52,6 +52,12 @@ def _called_back(value: str) -> str:
     return value
 
 
+def _long(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value()) < 32:
+        raise ValueError("must have 32 characters or more; `openssl rand -base64 32` makes one")
+    return value
+
+
 Address = Annotated[str, AfterValidator(_secure)]
 Callback = Annotated[str, AfterValidator(_called_back)]
 Secret = Annotated[SecretStr, Field(min_length=1)]
@@ -64,7 +70,7 @@ class Provider(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     redirect_uri: Callback
-    cookie_secret: Annotated[SecretStr, Field(min_length=32)]
+    cookie_secret: Annotated[SecretStr, AfterValidator(_long)]
     client_id: Annotated[str, Field(min_length=1)]
     client_secret: Secret
     server_metadata_url: Address
