@@ -30,6 +30,7 @@ OPEN = places.PAGES | {
     *("/_stcore/health", "/_stcore/host-config"),
 }
 STATIC = "/static/"
+NOTED = 100
 
 STRANGER = "This board is reached through its proxy alone; open its address there.\n"
 TWICE = "The request names its person more than once, so nobody can tell who sent it.\n"
@@ -50,6 +51,7 @@ class Door:
     def __init__(self, app: Asgi, using: Settings) -> None:
         self._using = using
         self._peers = Peers(using)
+        self._strangers: set[str] = set()
         self._open = OPEN | (auth_answers.ROUTES if using.auth == "oidc" else frozenset())
         self._uploads = uploads.Uploads(app, using)
         self._app = auth_answers.AuthAnswers(app, using) if using.auth == "oidc" else app
@@ -74,11 +76,10 @@ class Door:
         path, using = scope["path"], self._using
         if using.auth == "proxy":
             if path != HEALTH and scope.get(PEER) not in self._peers:
-                log.warning("Refused a request from %s, which is none of the proxies.", scope.get(PEER))
+                self._note(str(scope.get(PEER)))
                 return 403, STRANGER
             headers = (using.proxy_email_header, using.proxy_groups_header)
             if any(len(request.headers.getlist(name)) > 1 for name in headers):
-                log.warning("Refused a request that names its person more than once.")
                 return 403, TWICE
         if scope["type"] == "websocket":
             # Whoever has not signed in is shown so through it.
@@ -99,9 +100,16 @@ class Door:
             return 403, NO_UPLOAD
         return None
 
+    def _note(self, peer: str) -> None:
+        """Tell whoever runs the board, once for each stranger: a proxy that was not named is one, too."""
+        if peer not in self._strangers and len(self._strangers) < NOTED:
+            self._strangers.add(peer)
+            log.warning("Refused a request from %s, which is not in INGESTBOARD_PROXIES.", peer)
+
 
 def _asks_for_a_token(scope: Scope) -> bool:
-    return scope["type"] == "http" and (scope["path"] == METRICS or scope["path"].startswith(API))
+    path: str = scope["path"]
+    return scope["type"] == "http" and (path == METRICS or path.startswith(API))
 
 
 def _is_static(path: str) -> bool:

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote, unquote
 
 import streamlit as st
@@ -34,16 +34,17 @@ _KEY = "your_name"
 EMAIL, GROUPS = "email", "groups"
 
 _lock = threading.Lock()
-_files: dict[str, RolesFile] = {}
+_files: dict[tuple[Path | None, Path], RolesFile] = {}
 
 
 def roles(settings: Settings) -> RolesFile:
     """The roles file of this installation, read once for all pages of this process."""
-    path = str(settings.roles_file)
-    found = _files.get(path)
+    # To resolve the path asks the file system, a few times in every tick of every viewer.
+    key = (settings.roles, settings.data)
+    found = _files.get(key)
     if found is None:
         with _lock:
-            found = _files.setdefault(path, RolesFile(settings.roles_file))
+            found = _files.setdefault(key, RolesFile(settings.roles_file))
     return found
 
 
@@ -175,7 +176,7 @@ def ask(settings: Settings) -> None:
 def sign_out(settings: Settings, *, wide: bool = False) -> None:
     """The button that ends the session; where a proxy signs people in, it also signs them out."""
     if settings.auth == "oidc":
-        width = "stretch" if wide else "content"
+        width: Literal["stretch", "content"] = "stretch" if wide else "content"
         st.button("Sign out", icon=":material/logout:", key="sign-out", width=width, on_click=st.logout)
 
 

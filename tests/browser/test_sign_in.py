@@ -60,9 +60,9 @@ def context(browsed: BrowserContext) -> Iterator[BrowserContext]:
 def visit(context: BrowserContext, signed: SignedBoard) -> Visit:
     """Open an address of the board, with the session of somebody if they are named."""
 
-    def opened(address: str = "/", *, sub: str = "", **changes: object) -> Page:
+    def opened(address: str = "/", *, sub: str = "", iat: float | None = None) -> Page:
         if sub:
-            signed.carry(context, signed.cookie(sub, **changes))
+            signed.carry(context, signed.cookie(sub, iat=iat or int(time.time())))
         page = context.new_page()
         page.goto(address)
         return page
@@ -103,7 +103,7 @@ def test_each_role_signs_in_through_the_provider(visit: Visit, sub: str, role: s
 
 def test_a_link_to_a_job_leads_there_after_the_sign_in(visit: Visit, signed: SignedBoard) -> None:
     page = visit(f"/job?job={signed.running}")
-    page.wait_for_function(f"document.cookie.includes('{RETURN}')")
+    wait_until(lambda: RETURN in page.evaluate("document.cookie"), what="the place to be kept")
     sign_in(page, "vera")
     expect(page.get_by_role("heading", name="Handbook")).to_be_visible()
     assert page.url == f"{signed.address}/job?job={signed.running}"
@@ -131,7 +131,7 @@ def test_signing_out_ends_the_session_in_every_tab_and_every_copy(
     shows(other, "Handbook")
     copied = context.cookies(signed.address)
     page.get_by_role("button", name="Sign out").click()
-    page.get_by_role("button").first.click()  # the provider asks, and sends back
+    page.get_by_role("button", name="End session").click()  # the provider asks, and sends back
     asked_to_sign_in(page)
     asked_to_sign_in(other)
     with chromium.new_context(base_url=signed.address) as elsewhere:

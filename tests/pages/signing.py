@@ -80,7 +80,7 @@ async def inside(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "websocket.accept"})
         return
     someone = scope.get(PERSON)
-    await PlainTextResponse(f"inside {someone.name if someone else '-'}")(scope, receive, send)  # type: ignore[arg-type]
+    await PlainTextResponse(f"inside {someone.name if someone else '-'}")(scope, receive, send)
 
 
 async def asked(

@@ -279,7 +279,7 @@ def test_an_answer_without_a_session_is_told(tmp_path: Path) -> None:
             **{"scheme": "http", "server": ("127.0.0.1", 8501), "client": ("127.0.0.1", 1)},
         }
         await Door(streamlit, with_oidc(tmp_path))(scope, receive, send)
-        return dict(sent[0]["headers"])[b"location"].decode()
+        return str(dict(sent[0]["headers"])[b"location"], "ascii")
 
     assert asyncio.run(once(b"code=1&state=2")) == f"/?{NOTICE}={REFUSED}"
     assert asyncio.run(once(b"error=access_denied")) == f"/?{NOTICE}={REFUSED}"

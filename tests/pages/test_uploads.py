@@ -63,9 +63,9 @@ class Receiver:
         try:
             while not self.go.is_set():
                 await asyncio.sleep(0.01)
-            async with Request(scope, receive).form() as form:  # type: ignore[arg-type]
+            async with Request(scope, receive).form() as form:
                 self.taken += 1
-                await PlainTextResponse(f"took {len(form)}")(scope, receive, send)  # type: ignore[arg-type]
+                await PlainTextResponse(f"took {len(form)}")(scope, receive, send)
         finally:
             self.under_way -= 1
 
@@ -205,7 +205,7 @@ class Session:
         self.id = ""
         while not self.id:
             told = ForwardMsg()
-            told.ParseFromString(self._socket.recv(timeout=20))  # type: ignore[arg-type]
+            told.ParseFromString(self._socket.recv(timeout=20))
             self.id = told.new_session.initialize.session_id
 
     def upload(self, announced: int, body: bytes) -> socket.socket:

@@ -8,13 +8,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tasks import settings as settings_of
 from tasks.access import sign_in
+from tasks.cli import examination
 from tasks.errors import NoSignIn, RolesUnreadable, SignInUnusable
+from tasks.settings import Settings
 from tasks.supervisor import Supervisor
 from tests.pages.signing import SECRET, roles_file, sign_in_file, with_oidc, with_proxy
 
@@ -70,7 +71,7 @@ def test_the_supervisor_refuses_before_it_begins(tmp_path: Path) -> None:
 # --- oidc --------------------------------------------------------------------------------------------
 
 
-def refusal(using: Any) -> str:
+def refusal(using: Settings) -> str:
     with pytest.raises((SignInUnusable, RolesUnreadable)) as caught:
         sign_in.ready(using)
     said = str(caught.value)
@@ -183,3 +184,18 @@ def test_nothing_of_the_file_is_in_the_settings(tmp_path: Path) -> None:
     told = io.StringIO()
     print(with_oidc(tmp_path), file=told)
     assert SECRET not in told.getvalue()
+
+
+def test_the_doctor_says_who_signs_people_in(tmp_path: Path) -> None:
+    def found(using: Settings) -> tuple[str, str]:
+        one = examination._sign_in(using)
+        return one.verdict, one.found
+
+    assert found(settings_of.read(data=tmp_path)) == (
+        "works",
+        "Nobody signs in; the board listens on this machine alone.",
+    )
+    assert found(settings_of.read(data=tmp_path, host="0.0.0.0"))[0] == "warns"
+    assert found(with_oidc(tmp_path)) == ("works", "An OpenID provider signs people in.")
+    assert found(with_proxy(tmp_path)) == ("works", "A proxy signs people in, believed from 10.0.0.0/24.")
+    assert found(with_proxy(tmp_path, proxies=""))[0] == "fails"
