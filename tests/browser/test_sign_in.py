@@ -6,7 +6,9 @@ import http.client
 import re
 import time
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
@@ -16,6 +18,7 @@ from dashboard.auth_answers import RETURN
 from tasks.ledger import monitor
 from tasks.ledger.states import State
 from tests.browser.signed_board import ROLES, SignedBoard, recorded, shows, sign_in
+from tests.browser.test_accessibility import violations
 from tests.waiting import wait_until
 
 expect.set_options(timeout=15_000)  # many programs may share a machine
@@ -215,10 +218,23 @@ def test_whoever_turns_back_at_the_provider_is_told_so(visit: Visit) -> None:
 
 @pytest.mark.parametrize("sub", ["eve", "mallory"])
 def test_whoever_has_no_role_is_told_whom_to_ask(visit: Visit, sub: str) -> None:
-    page = visit()
-    sign_in(page, sub)
+    page = visit(sub=sub)
     without_role(page)
     shows(page, "eve@example.com.attacker.net" if sub == "eve" else "mallory")
+
+
+@pytest.mark.parametrize("sub", ["", "eve"])
+def test_the_pages_of_the_sign_in_can_be_read_and_used_by_everybody(visit: Visit, sub: str) -> None:
+    page = visit(sub=sub)
+    expect(page.get_by_role("button", name="Sign out" if sub else "Sign in")).to_be_visible()
+    schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+    for scheme, width in product(schemes, (1440, 390)):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        page.set_viewport_size({"width": width, "height": 780})
+        page.reload()
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        assert violations(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 # --- roles while pages are open ----------------------------------------------------------------------
