@@ -13,7 +13,7 @@ import pytest
 from dashboard import server
 from dashboard.auth_answers import NOTICE, REFUSED, RETURN, UNREACHABLE, AuthAnswers
 from dashboard.door import NO_ROLE, NO_UPLOAD, NOT_SIGNED_IN, STRANGER, TWICE, Door
-from dashboard.protection import Asgi, Receive, Scope, Send
+from dashboard.protection import Asgi, Protected, Receive, Scope, Send
 from dashboard.proxies import Behind
 from tasks import settings as settings_of
 from tasks.settings import Settings
@@ -298,3 +298,16 @@ def test_each_mode_sets_all_of_streamlits_ways_to_sign_in(tmp_path: Path) -> Non
     assert oidc == {"secrets.files": [str(tmp_path / "sign-in.toml")], "server.trustedUserHeaders": {}}
     proxy = server.signing_in(with_proxy(tmp_path))
     assert proxy == {"secrets.files": [], "server.trustedUserHeaders": {EMAIL: "email", GROUPS: "groups"}}
+
+
+def test_cookies_are_secure_where_browsers_come_over_https_whatever_the_proxy_tells(tmp_path: Path) -> None:
+    async def setting(scope: Scope, receive: Receive, send: Send) -> None:
+        told = [(name.encode(), value.encode()) for name, value in (SET,)]
+        await send({"type": "http.response.start", "status": 200, "headers": told})
+        await send({"type": "http.response.body", "body": b""})
+
+    for secure in (True, False):
+        app = Protected(setting, with_oidc(tmp_path), secure=secure)
+        told = asyncio.run(asked(app, "/", headers=[("host", "127.0.0.1:8501")]))[2]["set-cookie"]
+        assert ("Secure" in told) is secure
+        assert "HttpOnly" in told
