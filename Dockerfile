@@ -1,4 +1,5 @@
-# One image for the dashboard and the workers; docker-compose.yml says which of them a container is.
+# One image for the dashboard and the workers; docker-compose.yml says which of them a container is. A container listens
+# to all who reach it, so the dashboard starts in one only with INGESTBOARD_AUTH=oidc or proxy (docs/sign-in.md).
 FROM python:3.11.13-slim-bookworm AS build
 
 RUN python -m venv /opt/venv

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import browser_side, connection, markup, outage, who
+from dashboard import browser_side, connection, markup, outage, pace, sign_in, who
 from tasks.errors import IngestboardError
 from tasks.ledger import origin
 
@@ -17,11 +17,12 @@ ABOUT = "Ingestboard: a live control board for document ingestion, shared by a t
 st.set_page_config(
     page_title="Ingestboard", page_icon=str(HERE / "mark.svg"), layout="wide", menu_items={"about": ABOUT}
 )
-st.logo(str(HERE / "wordmark.svg"), icon_image=str(HERE / "mark.svg"), size="large")
 st.html(markup.STYLE)
 browser_side.start()
 origin.ask(who.where)
 
+settings = connection.using()
+someone = who.person(settings)
 page = st.navigation(
     [
         st.Page("views/board.py", title="Board", icon=":material/view_list:", url_path="board", default=True),
@@ -32,15 +33,20 @@ page = st.navigation(
         st.Page("views/history.py", title="History", icon=":material/monitoring:", url_path="history"),
         st.Page("views/activity.py", title="Activity", icon=":material/manage_history:", url_path="activity"),
         st.Page("views/job.py", title="Job", icon=":material/task:", url_path="job", visibility="hidden"),
-    ]
+    ],
+    position="sidebar" if someone.role else "hidden",
 )
 
-try:
-    settings = connection.redis().settings
+if someone.role:
+    st.logo(str(HERE / "wordmark.svg"), icon_image=str(HERE / "mark.svg"), size="large")
+    pace.seated(someone)
     with st.sidebar:
         who.ask(settings)
-    page.run()
-except outage.AWAY as error:
-    outage.banner(error)
-except IngestboardError as error:
-    st.error(markup.literal(error), icon=":material/error:")
+    try:
+        page.run()
+    except outage.AWAY as error:
+        outage.banner(error)
+    except IngestboardError as error:
+        st.error(markup.literal(error), icon=":material/error:")
+else:
+    sign_in.page(settings, someone)

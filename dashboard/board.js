@@ -88,12 +88,15 @@
   // The page says which cookie it wants (dashboard/who.py); no script stands in the page, so it is set from here.
   const remember = document.getElementsByClassName("ib-remember");
   let remembered = "";
-  new MutationObserver(() => {
+  const keep = () => {
     const cookie = remember[0]?.dataset.cookie;
     if (!cookie || cookie === remembered) return;
     remembered = cookie;
     document.cookie = cookie + (location.protocol === "https:" ? "; secure" : "");
-  }).observe(document.body, { childList: true, subtree: true, attributes: true, attributeFilter: ["data-cookie"] });
+  };
+  new MutationObserver(keep)
+    .observe(document.body, { childList: true, subtree: true, attributes: true, attributeFilter: ["data-cookie"] });
+  keep(); // the sign-in page was there before this script, and does not move
 
   // --- keys ------------------------------------------------------------------------------------------------------
   const KEYS = [

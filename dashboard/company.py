@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard import connection, outage, who
 from dashboard.markup import safe
+from dashboard.pace import watched
 from tasks.errors import JobNotFound
 from tasks.ledger import presence
 
@@ -30,7 +31,7 @@ def company() -> None:
 
 def draw(*, live: bool) -> None:
     """Once, and again while there is something to watch: the page of a job that has ended asks for nothing."""
-    st.fragment(company, run_every=presence.SAY_EVERY_S if live else None)()
+    st.fragment(watched(company), run_every=presence.SAY_EVERY_S if live else None)()
 
 
 def sentence(others: Sequence[str]) -> str:

@@ -79,6 +79,12 @@ def shared() -> Shared:
         return _shared
 
 
+def using() -> Settings:
+    """The settings of this process, whether Redis can be reached or not."""
+    found = _shared
+    return found.settings if found is not None else settings.current()
+
+
 def sharing(ledger: Ledger, *, tick_s: float = TICK_S) -> Shared:
     """The shared objects over a ledger that is connected already."""
     return Shared(
@@ -123,13 +129,8 @@ def up() -> bool:
 
 def later() -> Callable[[], Ledger]:
     """Gives the ledger in the hands of who looks now, once it is wanted outside of a page's run: by their role then."""
-    before = redis().person
-
-    def held() -> Ledger:
-        found = shared()
-        return found.ledger.held_by(who.still(found.settings, before))
-
-    return held
+    asks = who.again(using())
+    return lambda: shared().ledger.held_by(asks())
 
 
 class RedisConnection(BaseConnection[Ledger]):

@@ -14,8 +14,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 
-from dashboard import connection, format
+from dashboard import connection, door, format
 from dashboard.markup import safe
+from tasks.access import Person
 from tasks.errors import IngestboardError, SubmissionRefused
 from tasks.kinds import EXPORT, ExportArguments, export_path
 from tasks.ledger import monitor
@@ -54,16 +55,16 @@ def offer(data: Path, row: JobRow) -> str:
 
 async def download(request: Request) -> Response:
     """The file, in pieces as the browser takes them; it can ask for a part of it."""
-    path = await run_in_threadpool(_found, str(request.path_params["job"]))
+    path = await run_in_threadpool(_found, str(request.path_params["job"]), door.person_of(request))
     if path is None:
         return PlainTextResponse("There is no such export any more; export the snapshot again.\n", 404)
     return FileResponse(path, filename=path.name, headers={"Cache-Control": "no-store"})
 
 
-def _found(job: str) -> Path | None:
+def _found(job: str, person: Person) -> Path | None:
     try:
         shared = connection.shared()
-        path = path_of(shared.settings.data, monitor.job(shared.ledger, job))
+        path = path_of(shared.settings.data, monitor.job(shared.ledger.held_by(person), job))
     except (IngestboardError, RedisError):
         return None
     return path if path is not None and path.is_file() else None

@@ -10,7 +10,7 @@ import streamlit as st
 
 from dashboard import connection, deciding, foreign_markup, format, markup, outage, queues_markup
 from dashboard.actions import Question
-from dashboard.pace import MOVING_S, STILL_S, Outline
+from dashboard.pace import MOVING_S, STILL_S, Outline, watched
 from dashboard.readings import Seen
 from tasks.errors import ForeignJobNotFound
 from tasks.ledger import control, foreign
@@ -147,5 +147,5 @@ def show(rq_id: str, queue: str) -> None:
     else:
         buttons(job)
     OUTLINE.drawn(*outline(job))
-    st.fragment(live, run_every=pace_of(job))()
+    st.fragment(watched(live), run_every=pace_of(job))()
     open_question(job)

@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard import connection, deciding, format, markup, outage, queue_list, queues_markup, tables
 from dashboard.actions import Question
-from dashboard.pace import MOVING_S, STILL_S, Outline
+from dashboard.pace import MOVING_S, STILL_S, Outline, watched
 from dashboard.readings import Seen
 from tasks.ledger import control, foreign
 from tasks.ledger.control.foreign import MANY, Move
@@ -161,7 +161,7 @@ def show(name: str) -> None:
         buttons(name, page, ours)
     st.session_state["queue:shown"] = (name, registry, number)
     OUTLINE.drawn(*outline(name, page))
-    st.fragment(live, run_every=MOVING_S if row is not None and row.started else STILL_S)()
+    st.fragment(watched(live), run_every=MOVING_S if row is not None and row.started else STILL_S)()
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         if total:
             tables.foreign_jobs(name, registry)

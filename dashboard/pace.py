@@ -8,16 +8,46 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable
+from functools import wraps
+from typing import ParamSpec
 
 import streamlit as st
 
+from dashboard import connection, who
+from tasks.access import Person
+
 MOVING_S = 1.0
 STILL_S = 5.0
+SEAT = "who:seated"
+
+P = ParamSpec("P")
 
 
 def of(moving: bool) -> float:
     """Seconds between two looks."""
     return MOVING_S if moving else STILL_S
+
+
+def seated(someone: Person) -> None:
+    """Note in a full run for whom the page is drawn."""
+    st.session_state[SEAT] = someone
+
+
+def watched(part: Callable[P, None]) -> Callable[P, None]:
+    """A live part that looks first whether the page is still drawn for who looks: for their role and groups by now.
+
+    A role that was taken away, a session that is over or a collection that became others' ends what is shown with
+    this tick.
+    """
+
+    @wraps(part)
+    def looked(*args: P.args, **kwargs: P.kwargs) -> None:
+        settings = connection.using()
+        if settings.auth != "local" and st.session_state.get(SEAT) != who.person(settings):
+            st.rerun()
+        part(*args, **kwargs)
+
+    return looked
 
 
 class Outline:

@@ -154,9 +154,10 @@ class Protected:
     can say any Origin it likes.
     """
 
-    def __init__(self, app: Asgi, using: Settings) -> None:
+    def __init__(self, app: Asgi, using: Settings, *, secure: bool = False) -> None:
         self._app = app
         self._hosts = Hosts(using)
+        self._secure = secure  # every browser reaches us over https, whether the proxy tells us or not
         self._headers = [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in headers().items()]
         self._names = {name for name, _ in self._headers}
 
@@ -165,22 +166,15 @@ class Protected:
             await self._app(scope, receive, send)
             return
         reason = self._refused(scope)
-        if scope["type"] == "websocket":
-            if reason:
-                # Before it is accepted, this is an answer of 403 (ASGI, "Close - send event").
-                await receive()
-                await send({"type": "websocket.close", "code": 1008})
-            else:
-                await self._app(scope, receive, send)
-            return
+        secure = self._secure or scope.get("scheme") == "https"
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = self._closed(message.get("headers", ()), secure=scope.get("scheme") == "https")
+                message["headers"] = self._closed(message.get("headers", ()), secure=secure)
             await send(message)
 
         if reason:
-            await _refuse(sending, reason)
+            await deny(scope, receive, sending, 403, reason)
         else:
             await self._app(scope, receive, sending)
 
@@ -232,8 +226,20 @@ def _cookie(value: bytes, *, secure: bool) -> bytes:
     return b"; ".join((value, *adds))
 
 
-async def _refuse(send: Send, reason: str) -> None:
+async def deny(scope: Scope, receive: Receive, send: Send, status: int, reason: str, *, close: bool = False) -> None:
+    """Answer with a sentence in the place of the application. `close`: what else was to be sent is not waited for."""
+    if scope["type"] == "websocket":
+        # Before it is accepted, this is an answer of 403 (ASGI, "Close - send event").
+        await receive()
+        await send({"type": "websocket.close", "code": 1008})
+        return
     body = reason.encode()
-    kind, size = (b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())
-    await send({"type": "http.response.start", "status": 403, "headers": [kind, size, (b"cache-control", b"no-store")]})
-    await send({"type": "http.response.body", "body": body})
+    headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    if close:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body if scope["method"] != "HEAD" else b""})

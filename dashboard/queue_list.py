@@ -8,7 +8,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import connection, deciding, outage, queues_markup, tables
-from dashboard.pace import Outline, of
+from dashboard.pace import Outline, of, watched
 from dashboard.queue_rates import Flow, QueueRates
 from dashboard.readings import Seen
 from tasks.ledger import Ledger, control, foreign
@@ -98,7 +98,7 @@ def show() -> None:
             icon=":material/pause_circle:",
         )
     OUTLINE.drawn(*outline(found))
-    st.fragment(live, run_every=of(moving(found)))(top)
+    st.fragment(watched(live), run_every=of(moving(found)))(top)
     tables.queues()
     with st.container(border=True):
         pauses(found)

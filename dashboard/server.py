@@ -27,8 +27,10 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from streamlit import config
 
-from dashboard import browser_side, connection, exports, lighter, outage, protection
+from dashboard import browser_side, connection, exports, lighter, outage, protection, proxies, who
+from dashboard.door import HEALTH, Door
 from tasks import settings
+from tasks.access import sign_in
 from tasks.errors import IngestboardError, PortUnusable
 from tasks.settings import Settings
 
@@ -87,7 +89,7 @@ def _collect(stopping: threading.Event) -> None:
 def app(using: Settings) -> protection.Asgi:
     """The ASGI application, protected. Streamlit's options come from .streamlit/config.toml beside the script."""
     routes = [
-        Route("/healthz", healthz),
+        Route(HEALTH, healthz),
         Route(browser_side.ROUTE, browser_side.script),
         Route(exports.ROUTE, exports.download),
     ]
@@ -98,8 +100,19 @@ def app(using: Settings) -> protection.Asgi:
     # Whatever the Streamlit of this machine or its environment says.
     for option, value in FIXED.items():
         config.set_option(option, value)
+    for option, setting in signing_in(using).items():
+        config.set_option(option, setting)
     lighter.keep_options()
-    return protection.Protected(made, using)
+    secure = using.auth == "oidc" and who.provider(using).secure
+    return proxies.Behind(protection.Protected(Door(made, using), using, secure=secure), using)
+
+
+def signing_in(using: Settings) -> dict[str, object]:
+    """Streamlit's options of who signs in, all of them: what lies around on this machine must not open another way."""
+    files = [str(sign_in.file_of(using))] if using.auth == "oidc" else []
+    # From the headers of a proxy, whose requests alone pass the door then.
+    headers = {using.proxy_email_header: who.EMAIL, using.proxy_groups_header: who.GROUPS}
+    return {"secrets.files": files, "server.trustedUserHeaders": headers if using.auth == "proxy" else {}}
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -127,6 +140,7 @@ def serve() -> int:
     try:
         using = settings.current()
         logging.basicConfig(level=using.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        sign_in.ready(using)
         listener = bind(using.host, using.port)
     except IngestboardError as error:
         print(error, file=sys.stderr)
@@ -139,6 +153,7 @@ def serve() -> int:
             ws_per_message_deflate=bool(config.get_option("server.enableWebsocketCompression")),
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # dashboard.proxies reads them, where they are believed
             log_level="warning",
             timeout_graceful_shutdown=STOP_WITHIN_S,
         )

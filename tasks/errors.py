@@ -363,6 +363,21 @@ class NotSignedIn(IngestboardError):
     sentence = "Nobody is signed in here; {remedy}."
 
 
+class NoSignIn(IngestboardError):
+    """The board would listen where others reach it, and nobody would sign in. Data: host."""
+
+    sentence = (
+        "The board does not start on {host} while nobody signs in (INGESTBOARD_AUTH=local): set INGESTBOARD_AUTH to "
+        "oidc or proxy as docs/sign-in.md shows, or INGESTBOARD_HOST to 127.0.0.1."
+    )
+
+
+class SignInUnusable(IngestboardError):
+    """The sign-in cannot be used as it is set. Data: reason, remedy (clauses)."""
+
+    sentence = "Nobody could sign in: {reason}; {remedy}, docs/sign-in.md shows how."
+
+
 class RolesUnreadable(IngestboardError):
     """The roles file cannot be used. Data: path, reason."""
 

@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from tasks import embedded
-from tasks.access import PROGRAM
+from tasks.access import PROGRAM, sign_in
 from tasks.child import Child, python_module
 from tasks.errors import PortUnusable, ProgramEnded
 from tasks.running import UpLock
@@ -54,6 +54,7 @@ class Supervisor:
     def run(self) -> None:
         """Start, watch, stop. Returns after a stop that a person asked for; raises what prevented the start."""
         settings = self.settings
+        sign_in.ready(settings)
         embedded.prepare(settings)
         with ExitStack() as held:
             held.enter_context(UpLock(settings.data, address(settings)))

@@ -11,6 +11,7 @@ import streamlit as st
 
 from dashboard import connection, csv_export, format, markup, outage
 from dashboard.markup import Column, safe
+from dashboard.pace import watched
 from tasks.ledger import Ledger, activity
 from tasks.ledger.activity import ActivityRow, Page, Wanted
 
@@ -174,4 +175,4 @@ with head:
     csv_export.button("activity", HEADS, rows, key="csv-activity", label="CSV of what matches")
 before = activity.known_id(st.query_params.get("before", ""))
 st.session_state["activity:asked"] = (wanted, before)
-st.fragment(shown, run_every=None if before else EVERY_S)()
+st.fragment(watched(shown), run_every=None if before else EVERY_S)()

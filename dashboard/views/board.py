@@ -27,7 +27,7 @@ from dashboard import (
 from dashboard.lighter import Ready
 from dashboard.matching import Sort
 from dashboard.mirror import Mirror
-from dashboard.pace import Outline, of
+from dashboard.pace import Outline, of, watched
 from dashboard.queueing import Line
 from dashboard.wanted import FAILURES, Cause, Wanted
 from tasks.ledger.failures import FailureGroup
@@ -210,5 +210,5 @@ with live:
                 icon=":material/pause_circle:",
             )
             st.button("Resume", type="primary", icon=":material/play_arrow:")
-    st.fragment(board, run_every=None if idle else pace)(top)
+    st.fragment(watched(board), run_every=None if idle else pace)(top)
 board_asking.open_asked()

@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard import charts, connection, csv_export, markup, outage, panels
 from dashboard.markup import Column, Figure, safe
+from dashboard.pace import watched
 from dashboard.panels import CUSTOM, PANELS, RANGES, Panel
 from tasks.ledger import history
 from tasks.ledger.buckets import OTHER, UPKEEP
@@ -184,7 +185,7 @@ with filters:
         label_visibility="collapsed",
     )
 st.session_state["history:asked"] = (back, since, until, step_s, collection, view)
-st.fragment(shown, run_every=EVERY_S)()
+st.fragment(watched(shown), run_every=EVERY_S)()
 st.html(
     f'<p class="ib ib-soft ib-count">One point {panels.step_words(step_s)}, times in UTC. Jobs without documents, such '
     f"as exports, are counted apart.</p>"

@@ -22,7 +22,7 @@ from dashboard import (
     tables,
 )
 from dashboard.detail import Detail
-from dashboard.pace import Outline, of
+from dashboard.pace import Outline, of, watched
 from tasks.errors import JobNotFound
 from tasks.ledger import marks
 from tasks.ledger.marks import Mark
@@ -157,7 +157,7 @@ def show(job_id: str) -> None:
     OUTLINE.drawn(*drawn)
     company.draw(live=pace_of(detail.row) is not None)
     actions.remedy(detail.row, mark_of(detail.row))
-    st.fragment(job, run_every=pace_of(detail.row))()
+    st.fragment(watched(job), run_every=pace_of(detail.row))()
     if detail.documents:
         tables.documents(job_id)
     actions.open_question(detail.row, detail.documents)

@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from dashboard import actions, connection, deciding, format, markup, outage, tables, worker_actions, workers_markup
 from dashboard.actions import Question
 from dashboard.mirror import Mirror
-from dashboard.pace import Outline, of
+from dashboard.pace import Outline, of, watched
 from dashboard.readings import Seen
 from dashboard.workers_markup import Host, Standing, standing
 from tasks.ledger import Ledger, fleet
@@ -202,7 +202,7 @@ with views[view]:
     st.session_state["workers:shown"] = (view, host, states, number)
     shown = len(staff.chosen(host, states))
     OUTLINE.drawn(*outline(staff, shown))
-    st.fragment(live, run_every=of(staff.moving))(top)
+    st.fragment(watched(live), run_every=of(staff.moving))(top)
     if view == PROCESSES:
         pager(shown)
         if shown:

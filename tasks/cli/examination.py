@@ -15,9 +15,10 @@ import redis
 
 from tasks import confinement, repairs
 from tasks import settings as settings_of
+from tasks.access import sign_in
 from tasks.cli.app import ledger
 from tasks.cli.show import size
-from tasks.errors import IngestboardError
+from tasks.errors import IngestboardError, NoSignIn
 from tasks.ledger import activity, chain, fleet, keys, monitor, queues, trouble
 from tasks.settings import Settings, masked
 
@@ -47,7 +48,7 @@ def examine() -> list[Finding]:
         using = settings_of.current()
     except IngestboardError as error:
         return [*findings, Finding("settings", "fails", str(error))]
-    findings += [Finding("settings", "works", f"DATA is {using.data}."), *_data(using)]
+    findings += [Finding("settings", "works", f"DATA is {using.data}."), _sign_in(using), *_data(using)]
     try:
         with ledger() as connected, connected.hurried():
             findings += _redis(connected)
@@ -65,6 +66,22 @@ def examine() -> list[Finding]:
 def _python() -> Finding:
     good = sys.version_info >= (3, 11)
     return Finding("python", "works" if good else "fails", f"Python {platform.python_version()}; 3.11 is the least.")
+
+
+def _sign_in(using: Settings) -> Finding:
+    """Whether the board would start as it is set here, and who signs people in then."""
+    try:
+        sign_in.ready(using)
+    except NoSignIn as error:
+        return Finding("sign-in", "warns", str(error))  # of no account on a host that only works
+    except IngestboardError as error:
+        return Finding("sign-in", "fails", str(error))
+    told = {
+        "local": "Nobody signs in; the board listens on this machine alone.",
+        "oidc": "An OpenID provider signs people in.",
+        "proxy": f"A proxy signs people in, believed from {', '.join(using.proxies)}.",
+    }
+    return Finding("sign-in", "works", told[using.auth])
 
 
 def _data(using: Settings) -> Iterator[Finding]:

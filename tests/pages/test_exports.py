@@ -8,6 +8,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from dashboard import exports
+from dashboard.door import Door
 from tasks.kinds import export_path
 from tasks.ledger import Ledger, store
 from tests.factories import claimed, submitted
@@ -18,7 +19,8 @@ BODY = bytes(range(256)) * 8
 
 @pytest.fixture
 def client(board_ledger: Ledger) -> TestClient:
-    return TestClient(Starlette(routes=[Route(exports.ROUTE, exports.download)]))
+    beside_pages = Starlette(routes=[Route(exports.ROUTE, exports.download)])
+    return TestClient(Door(beside_pages, board_ledger.settings))
 
 
 def exported(ledger: Ledger, *, done: bool = True) -> str:

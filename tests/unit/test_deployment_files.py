@@ -64,6 +64,13 @@ def test_the_board_is_published_on_loopback_alone(compose: dict[str, Any]) -> No
     assert all(port.startswith("127.0.0.1:") for port in web["ports"])
 
 
+def test_the_board_in_its_container_demands_a_sign_in(compose: dict[str, Any]) -> None:
+    auth = compose["services"]["web"]["environment"]["INGESTBOARD_AUTH"]
+    assert re.fullmatch(r"\$\{INGESTBOARD_AUTH:\?.+docs/sign-in\.md.+\}", auth)
+    # What signs people in holds secrets, and workers read what strangers wrote.
+    assert not any("/config" in volume for volume in compose["services"]["worker"]["volumes"])
+
+
 def test_workers_can_be_scaled(compose: dict[str, Any]) -> None:
     worker = compose["services"]["worker"]
     assert "container_name" not in worker
