@@ -114,9 +114,9 @@ def test_a_collection_of_others_is_not_seen(visit: Visit) -> None:
 def test_the_record_has_the_persons_address_and_whom_the_proxy_served(visit: Visit, behind: ProxyBoard) -> None:
     page = visit(f"/job?job={behind.asked_for}&ask=cancel", email="otto@example.com", groups="operators")
     page.get_by_role("button", name="Cancel the job").click()
-    wait_until(lambda: monitor.job(behind.ledger, behind.asked_for).state is State.CANCELED, what="the cancel")
     done = ("cancel", "otto@example.com", f"page {SEEN_FROM}", "allowed")
-    assert done in recorded(behind.ledger, behind.asked_for)
+    wait_until(lambda: done in recorded(behind.ledger, behind.asked_for), what="the cancel on the record")
+    assert monitor.job(behind.ledger, behind.asked_for).state is State.CANCELED
 
 
 def test_a_role_that_is_taken_away_is_gone_with_the_next_tick(visit: Visit, behind: ProxyBoard) -> None:
