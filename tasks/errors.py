@@ -391,6 +391,6 @@ class TokenRefused(IngestboardError):
 
 
 class AllowanceUsed(IngestboardError):
-    """Somebody has submitted what one person may in this time. Data: person, what, remedy."""
+    """Somebody has submitted what one person may in this time. Data: person, what, remedy, wait_s or None."""
 
     sentence = "{person} has submitted {what}; {remedy}."

@@ -27,6 +27,8 @@ from tasks.ledger.records import fields_of, moment, number, text
 EACH = 50  # tokens of one person
 DAYS_MOST = 365
 LONGEST_LABEL = 60
+KEPT_S = 30 * 86_400.0  # so long an expired token is still listed, so that its owner sees why it opens nothing
+FORGOTTEN = 500  # tokens that one turn of the janitor drops
 USED_EVERY_S = 60.0  # the last use is written down so often at most
 SPELLED = re.compile(r"ibt_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 UNKNOWN = "it is unknown or was revoked; make a new one on the page Access"
@@ -131,11 +133,22 @@ def person_of(ledger: Ledger, spelled: str, roles: Callable[[], Roles] | None) -
     return replace(known, name=owner, role=lower(role, known.role))
 
 
-def forget_expired(ledger: Ledger, *, kept_s: float = 30 * 86_400) -> int:
+def long_expired(ledger: Ledger, *, kept_s: float = KEPT_S) -> list[str]:
+    """Ids of the tokens whose time is long over, and of what is no token; the oldest first, some hundreds at most."""
+    with ledger.redis.pipeline(transaction=False) as pipe:
+        pipe.hgetall(keys.TOKENS)
+        pipe.hkeys(keys.TOKENS_USED)
+        found, used = pipe.execute()
+    oldest = ledger.now() - kept_s
+    ends = {text(token_id): number(fields_of(raw).get("expires_at")) for token_id, raw in found.items()}
+    ends |= {token_id: 0.0 for token_id in map(text, used) if token_id not in ends}
+    return sorted((one for one, end in ends.items() if end < oldest), key=lambda one: (ends[one], one))[:FORGOTTEN]
+
+
+def forget_expired(ledger: Ledger, *, kept_s: float = KEPT_S) -> int:
     """Drop tokens whose time is long over; how many. For the janitor."""
     permit(ledger, Right.UPKEEP, "tokens")
-    oldest = ledger.now() - kept_s
-    old = [one.id for one in _all(ledger) if one.expires_at is None or one.expires_at.timestamp() < oldest]
+    old = long_expired(ledger, kept_s=kept_s)
     if old:
         ledger.redis.hdel(keys.TOKENS, *old)
         ledger.redis.hdel(keys.TOKENS_USED, *old)

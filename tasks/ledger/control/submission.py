@@ -12,8 +12,8 @@ from typing import Literal
 
 from tasks import kinds
 from tasks.access import Right
-from tasks.errors import CollectionNameRefused, SubmissionRefused
-from tasks.ledger import fleet, monitor, store
+from tasks.errors import AllowanceUsed, CollectionNameRefused, SubmissionRefused
+from tasks.ledger import allowance, fleet, monitor, store
 from tasks.ledger.connection import Ledger
 from tasks.ledger.control import audit
 from tasks.ledger.control.permission import permit
@@ -84,8 +84,8 @@ def submit(
     time_limit_s: float = 0.0,
     document_limit_s: float = 0.0,
 ) -> Receipt:
-    """Make a job of documents. Raises NotAllowed, CollectionNameRefused or SubmissionRefused; then nothing was
-    written.
+    """Make a job of documents. Raises NotAllowed, CollectionNameRefused, SubmissionRefused or AllowanceUsed; then
+    nothing was written.
     """
     asked = Submission(
         collection,
@@ -109,10 +109,12 @@ def submit_many(ledger: Ledger, submissions: Sequence[Submission]) -> list[Recei
     for asked in submissions:
         _check(ledger, asked)
     workers = len(fleet.worker_names(ledger))
+    planned = [_planned(asked, workers) for asked in submissions]
+    _counted(ledger, submissions, planned)
     receipts = []
     for first in range(0, len(submissions), AT_ONCE):
         some = submissions[first : first + AT_ONCE]
-        jobs = [_planned(asked, workers) for asked in some]
+        jobs = planned[first : first + AT_ONCE]
         written = write(ledger, jobs)
         receipts += [_receipt(asked, job, made) for asked, job, made in zip(some, jobs, written, strict=True)]
         told: dict[str, list[tuple[str, str]]] = defaultdict(list)
@@ -175,6 +177,34 @@ def permit_submission(ledger: Ledger, collection: str, *, owner: str = "", kind:
         audit.record(ledger, "submit", collection, by=by, result=str(refusal), outcome="refused")
         raise refusal
     return by
+
+
+def look_for_room(ledger: Ledger, collection: str, *, size_bytes: int = 0, token: str = "") -> None:
+    """Whether they may submit one more job of that size now, asked before bytes are saved. Raises AllowanceUsed, on
+    the record.
+    """
+    try:
+        allowance.look(ledger, size_bytes, token=token)
+    except AllowanceUsed as refusal:
+        _refused(ledger, [collection], refusal)
+        raise
+
+
+def _counted(ledger: Ledger, submissions: Sequence[Submission], jobs: Sequence[Job]) -> None:
+    """Count them in what this person may submit. Raises AllowanceUsed, on the record; then none was counted."""
+    # A rebuild brings no bytes: they are here since they were submitted.
+    sizes = [sum(one.size_bytes for one in asked.documents) if asked.kind == INGEST else 0 for asked in submissions]
+    wanted = [allowance.Wanted(size, job.id, job.token) for size, job in zip(sizes, jobs, strict=True)]
+    try:
+        allowance.take(ledger, wanted)
+    except AllowanceUsed as refusal:
+        _refused(ledger, [asked.collection for asked in submissions], refusal)
+        raise
+
+
+def _refused(ledger: Ledger, collections: Sequence[str], refusal: AllowanceUsed) -> None:
+    told = [(name, str(refusal)) for name in dict.fromkeys(collections)]
+    audit.record_all(ledger, "submit", told, by=ledger.person.signs(), refused={name for name, _ in told})
 
 
 def _permitted(ledger: Ledger, asked: Submission) -> Submission:
