@@ -133,6 +133,12 @@ def person_of(ledger: Ledger, spelled: str, roles: Callable[[], Roles] | None) -
     return replace(known, name=owner, role=lower(role, known.role))
 
 
+def id_of(spelled: str) -> str:
+    """The id in a token as it is written, which is no secret; '' for what is none."""
+    found = SPELLED.fullmatch(spelled.strip())
+    return found[1] if found else ""
+
+
 def long_expired(ledger: Ledger, *, kept_s: float = KEPT_S) -> list[str]:
     """Ids of the tokens whose time is long over, and of what is no token; the oldest first, some hundreds at most."""
     with ledger.redis.pipeline(transaction=False) as pipe:
