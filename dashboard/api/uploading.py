@@ -27,7 +27,6 @@ from tasks.settings import Settings
 FILES = "files"
 FIELD_BYTES = 64 * 1024  # of a field that is no file
 FIELDS_MOST = 20
-HEADER_BYTES = 8 * 1024  # of the headers of one part
 TIMES = 4  # a body may hold that many times the largest single file
 SILENCE_S = 30.0  # between two pieces of a body
 BEGINNING_S = 60.0  # after that a body comes with at least:
@@ -99,7 +98,6 @@ class _Taking:
         self._spooled = 0
         self._headers: dict[bytes, bytes] = {}
         self._header: list[bytearray] = [bytearray(), bytearray()]
-        self._header_bytes = 0
         self._field: bytearray | None = None
         self._name = ""
 
@@ -107,19 +105,13 @@ class _Taking:
         return {f"on_{name}": getattr(self, name) for name in ON}
 
     def part_begin(self) -> None:
-        self._headers, self._field, self._header_bytes = {}, None, 0
+        self._headers, self._field = {}, None
 
     def header_field(self, data: bytes, start: int, end: int) -> None:
-        self._add(0, data[start:end])
+        self._header[0] += data[start:end]
 
     def header_value(self, data: bytes, start: int, end: int) -> None:
-        self._add(1, data[start:end])
-
-    def _add(self, which: int, data: bytes) -> None:
-        self._header_bytes += len(data)
-        if self._header_bytes > HEADER_BYTES:
-            raise RequestRefused(status=413, code="too_large", reason="A part of the body has too long headers.")
-        self._header[which] += data
+        self._header[1] += data[start:end]
 
     def header_end(self) -> None:
         name, value = self._header
