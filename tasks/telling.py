@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tasks.access import Person
     from tasks.ledger import Ledger
     from tasks.ledger.records import JobRow
 
@@ -63,4 +64,19 @@ def whole_job(ledger: Ledger, row: JobRow) -> dict[str, Any]:
         "receipt": plain(monitor.receipt(ledger, row.id)),
         "stages": plain(monitor.stages(ledger, row.id)),
         "events": plain(monitor.events(ledger, row.id)),
+    }
+
+
+def person_object(person: Person, token: str) -> dict[str, Any]:
+    """Somebody to themselves. `token` is the id of theirs; which collections they do not see is told to nobody."""
+    from tasks.access import Right
+
+    return {
+        "name": person.name,
+        "email": person.email,
+        "role": person.role,
+        "groups": sorted(person.groups),
+        "limited": person.limited,
+        "rights": [right.name.lower() for right in Right if person.may(right)],
+        "token": token,
     }

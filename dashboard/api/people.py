@@ -8,10 +8,8 @@ from pydantic import Field
 
 from dashboard.api.door import Asked, Door, Said
 from tasks.access import Right, Role
-from tasks.errors import TokenRefused
 from tasks.ledger import tokens
-
-DAY_S = 86_400
+from tasks.telling import person_object
 
 
 class Whose(Said):
@@ -25,16 +23,7 @@ class Making(Said):
 
 
 def me(asked: Asked) -> dict[str, Any]:
-    person = asked.person
-    return {
-        "name": person.name,
-        "email": person.email,
-        "role": person.role,
-        "groups": sorted(person.groups),
-        "limited": person.limited,  # which collections they do not see is told to nobody
-        "rights": [right.name.lower() for right in Right if person.may(right)],
-        "token": asked.token,
-    }
+    return person_object(asked.person, asked.token)
 
 
 def listed(asked: Asked) -> dict[str, Any]:
@@ -43,13 +32,7 @@ def listed(asked: Asked) -> dict[str, Any]:
 
 def made(asked: Asked) -> dict[str, Any]:
     said = asked.says(Making)
-    own = next((one for one in tokens.tokens(asked.ledger) if one.id == asked.token), None)
-    # A token that leaked for a day must not become one for a year.
-    left_s = own.expires_at.timestamp() - asked.ledger.now() if own is not None and own.expires_at is not None else 0.0
-    if said.days * DAY_S > left_s:
-        days = f"{max(0.0, left_s) / DAY_S:.1f}"
-        raise TokenRefused(reason=f"it would outlive yours, which has {days} days left; ask for fewer")
-    spelled, token = tokens.make(asked.ledger, said.label, role=said.role, days=said.days)
+    spelled, token = tokens.make(asked.ledger, said.label, role=said.role, days=said.days, made_with=asked.token)
     return {"secret": spelled, "token": token}
 
 
