@@ -50,12 +50,19 @@ def routes() -> list[Route]:
     return [
         *(_route(ROOT + path, _path(by_path[path])) for path in ordered),
         _route("/metrics", _guarded(metrics.answer)),
-        _route("/api/{rest:path}", _guarded(_unknown)),
+        _beside(),
     ]
 
 
 def _route(path: str, handler: Handler) -> Route:
     return Route(path, handler, methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+
+
+def _beside() -> Route:
+    """Whatever else is asked below /api/, which would be a page of Streamlit's; a line break in it as well."""
+    rest = _route("/api/{rest:path}", _guarded(_unknown))
+    rest.path_regex = re.compile(r"^/api/(?P<rest>.*)\Z", re.DOTALL)
+    return rest
 
 
 def _path(doors: Mapping[str, Door]) -> Handler:

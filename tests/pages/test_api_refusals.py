@@ -76,6 +76,7 @@ def test_what_somebody_does_not_see_is_in_no_answer(client: TestClient, fake_led
     [
         ("GET", "/nowhere", {}, 404, "not_found"),
         ("GET", "/jobs/a/b/c", {}, 404, "not_found"),
+        ("GET", "/jobs/a%0Ab/c", {}, 404, "not_found"),
         ("DELETE", "/jobs", {}, 405, "not_that_way"),
         ("OPTIONS", "/jobs", {}, 405, "not_that_way"),
         ("POST", "/bulk", {"content": "{"}, 422, "invalid"),
