@@ -10,6 +10,7 @@ from tasks.ledger.control.acting import PAST, RIGHTS, act, cancel, delete, repri
 from tasks.ledger.control.audit import record
 from tasks.ledger.control.foreign import delete_foreign, move_foreign, requeue_foreign, stop_foreign
 from tasks.ledger.control.permission import permit
+from tasks.ledger.control.room import look_for_room
 from tasks.ledger.control.steering import (
     WRITTEN_OFF_HOW,
     drain,
@@ -29,7 +30,6 @@ from tasks.ledger.control.submission import (
     NewDocument,
     Submission,
     Sync,
-    look_for_room,
     permit_submission,
     request,
     submit,

@@ -12,11 +12,13 @@ from typing import Literal
 
 from tasks import kinds
 from tasks.access import Right
-from tasks.errors import AllowanceUsed, CollectionNameRefused, SubmissionRefused
-from tasks.ledger import allowance, fleet, monitor, store
+from tasks.errors import CollectionNameRefused, SubmissionRefused
+from tasks.ledger import fleet, monitor, store
+from tasks.ledger.allowance import Wanted
 from tasks.ledger.connection import Ledger
 from tasks.ledger.control import audit
 from tasks.ledger.control.permission import permit
+from tasks.ledger.control.room import take_room
 from tasks.ledger.control.writing import Job, cut, window, write
 from tasks.ledger.records import Receipt
 from tasks.ledger.states import DocumentState, State
@@ -110,7 +112,7 @@ def submit_many(ledger: Ledger, submissions: Sequence[Submission]) -> list[Recei
         _check(ledger, asked)
     workers = len(fleet.worker_names(ledger))
     planned = [_planned(asked, workers) for asked in submissions]
-    _counted(ledger, submissions, planned)
+    _take_room(ledger, submissions, planned)
     receipts = []
     for first in range(0, len(submissions), AT_ONCE):
         some = submissions[first : first + AT_ONCE]
@@ -179,32 +181,11 @@ def permit_submission(ledger: Ledger, collection: str, *, owner: str = "", kind:
     return by
 
 
-def look_for_room(ledger: Ledger, collection: str, *, size_bytes: int = 0, token: str = "") -> None:
-    """Whether they may submit one more job of that size now, asked before bytes are saved. Raises AllowanceUsed, on
-    the record.
-    """
-    try:
-        allowance.look(ledger, size_bytes, token=token)
-    except AllowanceUsed as refusal:
-        _refused(ledger, [collection], refusal)
-        raise
-
-
-def _counted(ledger: Ledger, submissions: Sequence[Submission], jobs: Sequence[Job]) -> None:
-    """Count them in what this person may submit. Raises AllowanceUsed, on the record; then none was counted."""
+def _take_room(ledger: Ledger, submissions: Sequence[Submission], jobs: Sequence[Job]) -> None:
     # A rebuild brings no bytes: they are here since they were submitted.
     sizes = [sum(one.size_bytes for one in asked.documents) if asked.kind == INGEST else 0 for asked in submissions]
-    wanted = [allowance.Wanted(size, job.id, job.token) for size, job in zip(sizes, jobs, strict=True)]
-    try:
-        allowance.take(ledger, wanted)
-    except AllowanceUsed as refusal:
-        _refused(ledger, [asked.collection for asked in submissions], refusal)
-        raise
-
-
-def _refused(ledger: Ledger, collections: Sequence[str], refusal: AllowanceUsed) -> None:
-    told = [(name, str(refusal)) for name in dict.fromkeys(collections)]
-    audit.record_all(ledger, "submit", told, by=ledger.person.signs(), refused={name for name, _ in told})
+    wanted = [Wanted(size, job.id, job.token) for size, job in zip(sizes, jobs, strict=True)]
+    take_room(ledger, [asked.collection for asked in submissions], wanted)
 
 
 def _permitted(ledger: Ledger, asked: Submission) -> Submission:
