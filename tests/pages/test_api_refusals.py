@@ -162,7 +162,8 @@ def test_every_error_has_a_status_and_a_code() -> None:
     """One that is new is put into the table, or here because no request meets it."""
     elsewhere = {
         *("SettingsError", "RedisMissing", "RedisNotStarted", "AlreadyRunning", "ProgramEnded", "PortUnusable"),
-        *("DocumentFailed", "EmbedderUnusable", "EmbedderFailed", "EmbedderBusy", "ReaderLost", "RolesUnreadable"),
+        *("DocumentFailed", "DocumentPastLimit", "EmbedderUnusable", "EmbedderFailed", "EmbedderBusy", "ReaderLost"),
+        *("RolesUnreadable", "SignInUnusable", "NoSignIn"),
         *("Stopping", "Canceled", "Fenced", "Yielded", "HandedBack", "JobFailed", "NotRunning", "RequestRefused"),
         "IngestboardError",
     }
