@@ -27,7 +27,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from streamlit import config
 
-from dashboard import browser_side, connection, exports, lighter, outage, protection, proxies, who
+from dashboard import api, browser_side, connection, exports, lighter, outage, protection, proxies, who
 from dashboard.door import HEALTH, Door
 from tasks import settings
 from tasks.access import sign_in
@@ -92,6 +92,7 @@ def app(using: Settings) -> protection.Asgi:
         Route(HEALTH, healthz),
         Route(browser_side.ROUTE, browser_side.script),
         Route(exports.ROUTE, exports.download),
+        *api.routes(),
     ]
     made = st.App(SCRIPT, lifespan=_life, routes=routes, on_script_error=outage.on_script_error)
     megabytes = -(-using.upload_max_bytes // (1024 * 1024))

@@ -391,6 +391,15 @@ class TokenRefused(IngestboardError):
 
 
 class AllowanceUsed(IngestboardError):
-    """Somebody has submitted what one person may in this time. Data: person, what, remedy."""
+    """Somebody has submitted what one person may in this time. Data: person, what, remedy, wait_s or None."""
 
     sentence = "{person} has submitted {what}; {remedy}."
+
+
+# What a program may meet that asks over HTTP.
+
+
+class RequestRefused(IngestboardError):
+    """A request that is none of ours, or too much of one. Data: reason (a whole sentence), status (of HTTP), code."""
+
+    sentence = "{reason}"

@@ -69,6 +69,7 @@ def submit_files(
     if not COLLECTION_NAME.fullmatch(collection):
         raise CollectionNameRefused(name=collection)
     control.permit_submission(ledger, collection, owner=owner)  # before anything is saved
+    control.look_for_room(ledger, collection, token=token)
     settings = ledger.settings
     used = with_embedder(recipe, settings)
     uploads = Uploads(settings.data)
@@ -114,6 +115,7 @@ def submit_folder(
 ) -> Receipt:
     """Submit a folder on the server from the allow-list; workers save its bytes, save those in zip archives."""
     control.permit_submission(ledger, collection, owner=owner)
+    control.look_for_room(ledger, collection, token=token)
     real = allowed_folder(ledger.settings, folder)
     used = with_embedder(recipe, ledger.settings)
     documents: list[NewDocument] = []

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tasks import telling
 from tasks.cli import show
 from tasks.cli.app import Json, app, ledger, owner
 
@@ -50,7 +51,7 @@ def cancel(
             states.append(row.state)
             one = monitor.receipt(connected, job_id)
             if json:
-                confirmed.append({**show.job_object(row), "receipt": show.plain(one)})
+                confirmed.append({**telling.job_object(row), "receipt": telling.plain(one)})
             elif one is not None:
                 _print(one)
         if json:
@@ -143,8 +144,8 @@ def _tell(connected: Ledger, receipt: Receipt, json: bool) -> None:
         return
     from tasks.ledger import monitor
 
-    row = show.job_object(monitor.job(connected, receipt.job))
-    show.as_json({**row, "sentence": receipt.sentence, "receipt": show.plain(receipt)})
+    row = telling.job_object(monitor.job(connected, receipt.job))
+    show.as_json({**row, "sentence": receipt.sentence, "receipt": telling.plain(receipt)})
 
 
 def _print(receipt: Receipt) -> None:

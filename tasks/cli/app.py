@@ -57,7 +57,7 @@ def settings() -> Settings:
 def ledger() -> Iterator[Ledger]:
     """The ledger of this installation, in the hands of whoever runs this command.
 
-    Raises NotRunning, RedisUnreachable or RedisTooOld, and NotSignedIn or TokenRefused where people sign in.
+    Raises NotRunning, RedisUnreachable, RedisTooOld, and where people sign in NotSignedIn, TokenRefused or NotAllowed.
     """
     from tasks.errors import NotRunning, RedisUnreachable
     from tasks.ledger import connect
@@ -76,7 +76,7 @@ def ledger() -> Iterator[Ledger]:
     connected.be_patient(min(PATIENCE_S, using.redis_patience_s))
     try:
         with acting_from(f"cli {account()}@{socket.gethostname()}"):
-            yield connected.held_by(_person(connected))
+            yield connected.held_by(_known(_person(connected)))
     finally:
         connected.close()
 
@@ -94,6 +94,24 @@ def _person(connected: Ledger) -> Person:
     if using.auth == "local":
         return Person(owner(), Role.ADMIN)
     raise NotSignedIn(remedy="make a token on the page Access and put it into INGESTBOARD_TOKEN")
+
+
+def _known(person: Person) -> Person:
+    """The person, if they may look at all. What is of no collection, such as the workers, is for who has a role."""
+    from tasks.access import Right
+    from tasks.errors import NotAllowed
+
+    if not person.may(Right.SEE):
+        raise NotAllowed(person=person.signs(), right=Right.SEE.value, role="none", needed="viewer")
+    return person
+
+
+def own_token() -> str:
+    """The id of the token that this command acts by; '' for none."""
+    from tasks.ledger import tokens
+
+    using = settings()
+    return tokens.id_of(using.token.get_secret_value()) if using.token is not None else ""
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tasks import telling
 from tasks.cli import show
 from tasks.cli.app import Json, app, ledger, owner
 
@@ -75,7 +76,7 @@ def _tell(connected: Ledger, job: str, sentence: str, json: bool) -> None:
 
     found = doing.outcome(connected, job)
     if json:
-        show.as_json({**show.job_object(monitor.job(connected, job)), "outcome": found, "sentence": sentence})
+        show.as_json({**telling.job_object(monitor.job(connected, job)), "outcome": found, "sentence": sentence})
         return
     typer.echo(sentence)
     for _, why in found.named:

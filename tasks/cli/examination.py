@@ -53,8 +53,11 @@ def examine() -> list[Finding]:
         with ledger() as connected, connected.hurried():
             findings += _redis(connected)
             findings += _work(connected)
-            findings += _repairs(connected)
-            findings += _record(connected)
+            if connected.person.limited:
+                findings.append(Finding("repairs", "warns", "They are looked for by who sees every collection."))
+            else:
+                findings += _repairs(connected)
+                findings += _record(connected)
     except IngestboardError as error:
         findings.append(Finding("redis", "fails", str(error)))
     except redis.RedisError as error:

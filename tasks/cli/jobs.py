@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, get_args
 
 import typer
 
+from tasks import telling
 from tasks.cli import show
 from tasks.cli.app import JobId, Json, app, ledger, owner
 
@@ -77,7 +78,7 @@ def submit(
                 typer.echo(receipt.sentence)
             row = until_final(connected, receipt.job)
         if json:
-            show.as_json(_whole(connected, row))
+            show.as_json(telling.whole_job(connected, row))
         outcome(connected, row, quiet=json)
     raise typer.Exit(exit_code(row.state))
 
@@ -109,7 +110,7 @@ def jobs(
             limit=limit,
         )
     if json:
-        show.as_json([show.job_object(row) for row in rows])
+        show.as_json([telling.job_object(row) for row in rows])
         return
     show.table(
         ("ID", "STATE", "DONE", "TITLE", "COLLECTION", "OWNER", "SUBMITTED"),
@@ -138,7 +139,7 @@ def job(job_id: JobId, json: Json = False) -> None:
 
     with ledger() as connected:
         row = monitor.job(connected, job_id)
-        found = _whole(connected, row)
+        found = telling.whole_job(connected, row)
         if json:
             show.as_json(found)
             return
@@ -202,34 +203,7 @@ def _tell(connected: Ledger, receipt: Receipt, json: bool) -> None:
         return
     from tasks.ledger import monitor
 
-    show.as_json({**show.job_object(monitor.job(connected, receipt.job)), "sentence": receipt.sentence})
-
-
-def _whole(connected: Ledger, row: JobRow) -> dict[str, Any]:
-    """A job with its documents, stages and events, as `job ID --json` prints it."""
-    from tasks.ledger import monitor
-
-    return {
-        **show.job_object(row),
-        "files": [
-            {
-                "number": one.number + 1,
-                "name": one.name,
-                "state": one.state.value,
-                "error": one.error,
-                "chunks": one.chunks,
-                "cached": one.cached,
-                "size_bytes": one.size_bytes,
-                "sha256": one.sha256,
-                "seconds": one.seconds,
-                "tries": one.tries,
-            }
-            for one in monitor.documents(connected, row.id)
-        ],
-        "receipt": show.plain(monitor.receipt(connected, row.id)),
-        "stages": show.plain(monitor.stages(connected, row.id)),
-        "events": show.plain(monitor.events(connected, row.id)),
-    }
+    show.as_json({**telling.job_object(monitor.job(connected, receipt.job)), "sentence": receipt.sentence})
 
 
 def _chunks(file: dict[str, Any]) -> str:

@@ -14,7 +14,20 @@ from pathlib import Path
 import typer
 
 # Each puts its commands into `app`, in the order of `--help`.
-from tasks.cli import acting, activity, audit, bulk, collections, jobs, previews, programs, steering, upkeep, why  # noqa: F401
+from tasks.cli import (  # noqa: F401
+    acting,
+    activity,
+    audit,
+    bulk,
+    collections,
+    jobs,
+    previews,
+    programs,
+    steering,
+    tokens,
+    upkeep,
+    why,
+)
 from tasks.cli.app import app
 from tasks.errors import IngestboardError
 

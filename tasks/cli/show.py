@@ -5,20 +5,17 @@ Names come from outside: control characters, which could drive a terminal, are s
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
-if TYPE_CHECKING:
-    from tasks.ledger.records import JobRow
+from tasks.telling import plain
 
 COLOURS = {
     "completed": "green",
@@ -34,30 +31,6 @@ COLOURS = {
 def as_json(value: Any) -> None:
     """Print a value; dataclasses become objects, times ISO 8601."""
     typer.echo(json.dumps(plain(value), ensure_ascii=False, indent=2))
-
-
-def plain(value: Any) -> Any:
-    """The value in JSON's own types."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item) for item in value]
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, Path):
-        return str(value)
-    return value
-
-
-def job_object(row: JobRow) -> dict[str, Any]:
-    """A job as `--json` tells it: the fields of its record, the recipe as an object."""
-    from tasks.ledger.records import loaded  # only where a job is told: it brings the Redis client with it
-
-    found: dict[str, Any] = plain(row)
-    found["recipe"] = loaded(row.recipe)
-    return found
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tasks import telling
 from tasks.cli import show
 from tasks.cli.app import CollectionName, Json, app, ledger, owner, reader, settings
 
@@ -44,7 +45,7 @@ def done(ledger: Ledger, kind: Kind, collection: str, arguments: Arguments, titl
 
 def told(row: JobRow, json: bool) -> None:
     if json:
-        show.as_json(show.job_object(row))
+        show.as_json(telling.job_object(row))
     else:
         typer.echo(row.step_description)
 
@@ -221,7 +222,7 @@ def rebuild(
         with goes_on_without_us(receipt.job):
             row = until_final(connected, receipt.job)
         if json:
-            show.as_json(show.job_object(row))
+            show.as_json(telling.job_object(row))
         outcome(connected, row, quiet=json)
     raise typer.Exit(exit_code(row.state))
 

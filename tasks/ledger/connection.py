@@ -49,10 +49,23 @@ SCRIPTS = (
     "advance",
     "record",
     "shapes",
+    "allowance",
 )
 # These need nothing of the prelude.
 STANDALONE = frozenset(
-    {"foreign_act", "foreign_job", "foreign_page", "limit", "presence", "record", "recount", "shapes", "take", "unlock"}
+    {
+        "allowance",
+        "foreign_act",
+        "foreign_job",
+        "foreign_page",
+        "limit",
+        "presence",
+        "record",
+        "recount",
+        "shapes",
+        "take",
+        "unlock",
+    }
 )
 
 

@@ -95,9 +95,19 @@ def submission(token: str) -> str:
     return f"{PREFIX}submission:{token}"
 
 
-def allowance(person: str, what: str, span: int) -> str:
-    """String: what one person submitted in a span of time; expires with it. tasks.ledger.allowance"""
-    return f"{PREFIX}allowance:{person}:{what}:{span}"
+def allowance(person: str) -> str:
+    """Hash: '<jobs|bytes>:<piece of time>' -> what one person submitted in it; expires. allowance.lua"""
+    return f"{PREFIX}allowance:used:{person}"
+
+
+def allowance_live(person: str) -> str:
+    """Zset: id of a job that one person submitted -> when; those that ended are dropped; expires. allowance.lua"""
+    return f"{PREFIX}allowance:live:{person}"
+
+
+def allowance_token(person: str, token: str) -> str:
+    """String: this form submission of theirs was counted already; one day. allowance.lua"""
+    return f"{PREFIX}allowance:token:{person}:{token}"
 
 
 def wanted(host: str) -> str:

@@ -25,8 +25,11 @@ from tasks.ledger.control import permit, record
 from tasks.ledger.records import fields_of, moment, number, text
 
 EACH = 50  # tokens of one person
+DAY_S = 86_400
 DAYS_MOST = 365
 LONGEST_LABEL = 60
+KEPT_S = 30 * 86_400.0  # so long an expired token is still listed, so that its owner sees why it opens nothing
+FORGOTTEN = 500  # tokens that one turn of the janitor drops
 USED_EVERY_S = 60.0  # the last use is written down so often at most
 SPELLED = re.compile(r"ibt_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 UNKNOWN = "it is unknown or was revoked; make a new one on the page Access"
@@ -46,10 +49,11 @@ class Token:
     expired: bool = False
 
 
-def make(ledger: Ledger, label: str, *, role: Role, days: float) -> tuple[str, Token]:
+def make(ledger: Ledger, label: str, *, role: Role, days: float, made_with: str = "") -> tuple[str, Token]:
     """A new token of the person in whose hands the ledger is: the words to hand out, once, and what is kept of it.
 
-    Raises NotAllowed or TokenRefused.
+    `made_with` is the id of the token that asks for it: what leaked for a day must not become one for a year. Raises
+    NotAllowed or TokenRefused.
     """
     person = ledger.person
     by = permit(ledger, Right.MAKE_TOKENS, label, action="make token")
@@ -61,7 +65,15 @@ def make(ledger: Ledger, label: str, *, role: Role, days: float) -> tuple[str, T
     held = Role.ADMIN if person.program else person.role
     if lower(role, held) is not role:
         raise TokenRefused(reason=f"it cannot hold the role {role.value}, which is more than yours")
-    if sum(one.owner == by for one in _all(ledger)) >= EACH:
+    known = _all(ledger)
+    if made_with:
+        ends = next((one.expires_at for one in known if one.id == made_with and one.owner == by), None)
+        left = (ends.timestamp() - ledger.now()) / DAY_S if ends is not None else 0.0
+        if days > left:
+            raise TokenRefused(
+                reason=f"it would outlive yours, which has {max(0.0, left):.1f} days left; ask for fewer"
+            )
+    if sum(one.owner == by for one in known) >= EACH:
         raise TokenRefused(reason=f"you have {EACH} tokens already; revoke one that nobody uses")
     token_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
     now = ledger.now()
@@ -73,7 +85,7 @@ def make(ledger: Ledger, label: str, *, role: Role, days: float) -> tuple[str, T
         "role": role.value,
         "label": label,
         "created_at": now,
-        "expires_at": now + days * 86_400,
+        "expires_at": now + days * DAY_S,
     }
     ledger.redis.hset(keys.TOKENS, token_id, json.dumps(kept))
     record(ledger, "make token", token_id, by=by, result=f"A token of {by} as {role.value} was made: {label}.")
@@ -131,11 +143,28 @@ def person_of(ledger: Ledger, spelled: str, roles: Callable[[], Roles] | None) -
     return replace(known, name=owner, role=lower(role, known.role))
 
 
-def forget_expired(ledger: Ledger, *, kept_s: float = 30 * 86_400) -> int:
+def id_of(spelled: str) -> str:
+    """The id in a token as it is written, which is no secret; '' for what is none."""
+    found = SPELLED.fullmatch(spelled.strip())
+    return found[1] if found else ""
+
+
+def long_expired(ledger: Ledger, *, kept_s: float = KEPT_S) -> list[str]:
+    """Ids of the tokens whose time is long over, and of what is no token; the oldest first, some hundreds at most."""
+    with ledger.redis.pipeline(transaction=False) as pipe:
+        pipe.hgetall(keys.TOKENS)
+        pipe.hkeys(keys.TOKENS_USED)
+        found, used = pipe.execute()
+    oldest = ledger.now() - kept_s
+    ends = {text(token_id): number(fields_of(raw).get("expires_at")) for token_id, raw in found.items()}
+    ends |= {token_id: 0.0 for token_id in map(text, used) if token_id not in ends}
+    return sorted((one for one, end in ends.items() if end < oldest), key=lambda one: (ends[one], one))[:FORGOTTEN]
+
+
+def forget_expired(ledger: Ledger, *, kept_s: float = KEPT_S) -> int:
     """Drop tokens whose time is long over; how many. For the janitor."""
     permit(ledger, Right.UPKEEP, "tokens")
-    oldest = ledger.now() - kept_s
-    old = [one.id for one in _all(ledger) if one.expires_at is None or one.expires_at.timestamp() < oldest]
+    old = long_expired(ledger, kept_s=kept_s)
     if old:
         ledger.redis.hdel(keys.TOKENS, *old)
         ledger.redis.hdel(keys.TOKENS_USED, *old)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tasks.repairs.disk import DeadStaging, HalfWritten, UnrecordedPublishes
 from tasks.repairs.entries import StrayEntries
-from tasks.repairs.expiry import ExpiredHistory
+from tasks.repairs.expiry import ExpiredHistory, ExpiredTokens
 from tasks.repairs.finding import Check, Finding
 from tasks.repairs.forged import ForgedKeys, ForgedMembers
 from tasks.repairs.forgotten import ForgottenCounters, ForgottenSubmissions, emptied, now_seen
@@ -34,4 +34,5 @@ def checks(*, thorough: bool = False) -> list[Check]:
         DeadStaging(),
         HalfWritten(),
         ExpiredHistory(),
+        ExpiredTokens(),
     ]

@@ -1,8 +1,8 @@
-"""History past its time: final jobs beyond their days or their number, and what is kept of days and processes."""
+"""What is past its time: final jobs beyond their days or number, days, processes, tokens that opened something."""
 
 from __future__ import annotations
 
-from tasks.ledger import Ledger, control, keys
+from tasks.ledger import Ledger, control, keys, tokens
 from tasks.ledger.records import text, whole
 from tasks.repairs.finding import EACH, Check, Finding
 
@@ -46,3 +46,18 @@ class ExpiredHistory(Check):
 
     def _stale(self, day: str, now: float) -> bool:
         return whole(day.split(":")[0]) < int(now // 86_400) - DAYS_KEPT
+
+
+class ExpiredTokens(Check):
+    """Personal tokens that have opened nothing for a month, because their time is over."""
+
+    name = "tokens past their time"
+    every_s = 3600.0
+
+    def find(self, ledger: Ledger) -> list[Finding]:
+        old = len(tokens.long_expired(ledger))
+        told = "A token" if old == 1 else f"{old} tokens"
+        return [Finding(f"{told} expired more than a month ago.")] if old else []
+
+    def repair(self, ledger: Ledger, finding: Finding) -> None:
+        tokens.forget_expired(ledger)

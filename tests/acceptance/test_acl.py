@@ -17,7 +17,7 @@ from rq.serializers import JSONSerializer
 
 from dashboard.feed import Feed
 from tasks import bulk
-from tasks.access import PROGRAM
+from tasks.access import PROGRAM, Person, Role
 from tasks.errors import RedisUnreachable
 from tasks.ledger import (
     Ledger,
@@ -34,6 +34,7 @@ from tasks.ledger import (
     monitor,
     presence,
     saved,
+    tokens,
     waiting,
 )
 from tasks.ledger.changes import Reader
@@ -152,6 +153,13 @@ def test_everything_works_with_these_rights_and_nothing_is_missing(stack: Guarde
     failures.acknowledge(ledger, "0" * 16, "known", by="ana")
     failures.withdraw(ledger, "0" * 16, by="ana")
     assert stack.ended(bulk.request(ledger, Action.DELETE, [held], by="ana").job).state is State.COMPLETED
+    # A person, who is counted, and their token.
+    ana = ledger.held_by(Person("ana", Role.OPERATOR))
+    spelled, made = tokens.make(ana, "ci", role=Role.VIEWER, days=1)
+    assert tokens.person_of(ledger, spelled, None).role is Role.VIEWER
+    tokens.revoke(ana, made.id)
+    submitted = submit_files(ana, [("a.txt", BytesIO(b"A text."))], collection="c", token="once")
+    assert stack.ended(submitted.job).state is State.COMPLETED
     # A function of the operator's, put into our queue by a program of his.
     path = tmp_path / "noted"
     Queue("default", connection=stack.admin, serializer=JSONSerializer).enqueue(note, str(path), "ran")

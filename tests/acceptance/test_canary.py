@@ -27,9 +27,10 @@ import redis
 from playwright.sync_api import Browser, FilePayload, WebSocket, expect
 from rq import Queue, SimpleWorker
 
+from dashboard.api.doors import DOORS
 from tasks import settings as settings_of
-from tasks.access import PROGRAM
-from tasks.ledger import Ledger, control, fleet, monitor, saved
+from tasks.access import PROGRAM, Person, Role
+from tasks.ledger import Ledger, control, fleet, monitor, saved, tokens
 from tasks.ledger.states import State
 from tasks.recipe import Recipe
 from tasks.submitting import submit_files
@@ -94,12 +95,13 @@ class Found:
     def __init__(self) -> None:
         self.leaks: set[str] = set()
         self.searched: dict[str, int] = {}
+        self.made: list[str] = []  # secrets that were made on the way
 
     def look(self, where: str, text: bytes | str) -> None:
         data = text.encode("utf-8", "replace") if isinstance(text, str) else text
         kind = where.partition(" ")[0]
         self.searched[kind] = self.searched.get(kind, 0) + len(data)
-        for needle in (*SECRETS.values(), *WORDS.values()):
+        for needle in (*SECRETS.values(), *WORDS.values(), *self.made):
             if needle.encode() in data:
                 self.leaks.add(f"{needle} in {where}")
 
@@ -148,9 +150,11 @@ class Product:
     def address(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def fetch(self, path: str) -> bytes:
+    def fetch(self, path: str, token: str = "") -> bytes:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
-            with urllib.request.urlopen(self.address + path, timeout=10) as answer:
+            asked = urllib.request.Request(self.address + path, headers=headers)
+            with urllib.request.urlopen(asked, timeout=10) as answer:
                 body: bytes = answer.read()
                 return body
         except OSError:
@@ -286,6 +290,8 @@ def every_command(product: Product, found: Found, jobs: dict[str, str]) -> None:
         ("workers",),
         ("activity",),
         ("audit",),
+        ("whoami",),
+        ("token", "list"),
         ("doctor",),
         ("prune", of, "--dry-run"),
     ]
@@ -312,6 +318,22 @@ def every_command(product: Product, found: Found, jobs: dict[str, str]) -> None:
             assert WORDS["good"] in answer["out"], "the search itself is a home of the text"
         else:
             found.look(f"command {' '.join(answer['command'])}", answer["out"] + answer["err"])
+
+
+def every_door(product: Product, found: Found, jobs: dict[str, str], letter: str) -> None:
+    """What a program reads over HTTP; the token that it does so with is a secret, too."""
+    token, _ = tokens.make(product.ledger.held_by(Person("ana", Role.ADMIN)), "ci", role=Role.ADMIN, days=1)
+    found.made.append(token[17:])
+    looks = [door.path for door in DOORS if door.method == "GET" and not door.parameters]
+    lists = [path for path in looks if path != "/foreign-jobs"]
+    there = [job for name, job in jobs.items() if name != "word.docx"]  # which a command has deleted
+    ones = [*(f"/jobs/{job}" for job in there), f"/foreign-jobs/{letter}", "/collections/lanterns/snapshots"]
+    queues = ["/foreign-jobs?queue=letters&registry=failed", "/jobs?q=lanterns", "/activity?limit=1000"]
+    for path in (*lists, *ones, *queues):
+        answer = product.fetch(f"/api/v1{path}", token)
+        assert answer, path
+        found.look(f"door {path}", answer)
+    found.look("metrics", product.fetch("/metrics"))
 
 
 def every_page(product: Product, found: Found, jobs: dict[str, str], letter: str, browser: Browser) -> None:
@@ -377,6 +399,7 @@ def test_nothing_but_their_homes_has_what_was_planted(product: Product, chromium
     saved.save(product.ledger, "Lanterns", query="lanterns", by="ana")
     every_page(product, found, jobs, letter, chromium)
     every_command(product, found, jobs)
+    every_door(product, found, jobs, letter)
     for path in ("/healthz", "/_stcore/metrics", "/_stcore/health", "/_stcore/host-config", "/exports/nothing"):
         found.look(f"route {path}", product.fetch(path))
     for key, held in values(product.ledger.redis):
@@ -395,5 +418,16 @@ def test_nothing_but_their_homes_has_what_was_planted(product: Product, chromium
     # And it was there to be found: the homes hold it, and every kind of output was searched.
     kept = b"".join(content for home in homes if home.is_dir() for _, content in files(home))
     assert [name for name, word in WORDS.items() if word.encode() not in kept] == []
-    assert set(found.searched) == {"process", "command", "page", "frames", "route", "redis", "log", "file"}
+    assert set(found.searched) == {
+        "process",
+        "command",
+        "page",
+        "frames",
+        "route",
+        "door",
+        "metrics",
+        "redis",
+        "log",
+        "file",
+    }
     assert all(found.searched.values())

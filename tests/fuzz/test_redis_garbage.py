@@ -38,6 +38,7 @@ from tasks.ledger import (
     records,
     saved,
     store,
+    tokens,
     waiting,
 )
 from tasks.ledger.changes import Reader
@@ -146,6 +147,7 @@ READERS: dict[str, Read] = {
     "activity": lambda ledger, names: (activity.page(ledger), activity.known(ledger)),
     "activity of some": lambda ledger, names: activity.page(ledger, activity.Wanted(text="ana")),
     "why": lambda ledger, names: waiting.why(ledger, names.job),
+    "tokens": lambda ledger, names: (tokens.tokens(ledger, everybodys=True), tokens.long_expired(ledger)),
     "saved views": lambda ledger, names: saved.views(ledger),
     "presence": lambda ledger, names: presence.look(ledger, names.job, "ana"),
     "bulk": lambda ledger, names: (bulk.ids(ledger, names.job), bulk.outcome(ledger, names.job).said("cancel")),

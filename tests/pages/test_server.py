@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,6 +58,28 @@ def test_it_is_healthy_beside_its_pages_and_stops_when_told(tmp_path: Path, redi
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
         assert time.monotonic() - asked < 4
+
+
+def answer(port: int, path: str) -> tuple[int, str, str]:
+    """Status, type and text of an address, whatever the status is."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as found:
+            return found.status, found.headers["Content-Type"], found.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers["Content-Type"], error.read().decode()
+
+
+def test_the_api_and_the_metrics_are_beside_the_pages(tmp_path: Path, redis_url: str) -> None:
+    port = free_port()
+    with dashboard(tmp_path, port, redis_url):
+        wait_until(lambda: health(port), what="/healthz")
+        for path, status in (("/api/v1/me", 401), ("/api/v1/nowhere", 404), ("/api/x", 404)):
+            found = answer(port, path)
+            assert found[:2] == (status, "application/json")
+            assert json.loads(found[2])["error"].endswith(".")
+        status, kind, text = answer(port, "/metrics")
+        assert (status, kind) == (200, "text/plain; version=0.0.4; charset=utf-8")
+        assert "ingestboard_redis_up 1\n" in text
 
 
 def test_without_redis_it_is_alive_and_says_so(tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ DOORS: dict[Right, list[Door]] = {
     Right.UPKEEP: [control.forget_workers, tokens.forget_expired],
 }
 # What is exported by `control` and is no action of a person.
-NO_ACTIONS = {"cut", "record", "permit", "permit_submission"}
+NO_ACTIONS = {"cut", "record", "permit", "permit_submission", "look_for_room"}
 
 
 def _refuse_unseen(ledger: Ledger) -> None:

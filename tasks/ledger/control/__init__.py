@@ -10,6 +10,7 @@ from tasks.ledger.control.acting import PAST, RIGHTS, act, cancel, delete, repri
 from tasks.ledger.control.audit import record
 from tasks.ledger.control.foreign import delete_foreign, move_foreign, requeue_foreign, stop_foreign
 from tasks.ledger.control.permission import permit
+from tasks.ledger.control.room import look_for_room
 from tasks.ledger.control.steering import (
     WRITTEN_OFF_HOW,
     drain,
@@ -53,6 +54,7 @@ __all__ = [
     "delete_foreign",
     "drain",
     "forget_workers",
+    "look_for_room",
     "move_foreign",
     "pause",
     "permit",

@@ -14,9 +14,11 @@ from tasks import kinds
 from tasks.access import Right
 from tasks.errors import CollectionNameRefused, SubmissionRefused
 from tasks.ledger import fleet, monitor, store
+from tasks.ledger.allowance import Wanted
 from tasks.ledger.connection import Ledger
 from tasks.ledger.control import audit
 from tasks.ledger.control.permission import permit
+from tasks.ledger.control.room import take_room
 from tasks.ledger.control.writing import Job, cut, window, write
 from tasks.ledger.records import Receipt
 from tasks.ledger.states import DocumentState, State
@@ -84,8 +86,8 @@ def submit(
     time_limit_s: float = 0.0,
     document_limit_s: float = 0.0,
 ) -> Receipt:
-    """Make a job of documents. Raises NotAllowed, CollectionNameRefused or SubmissionRefused; then nothing was
-    written.
+    """Make a job of documents. Raises NotAllowed, CollectionNameRefused, SubmissionRefused or AllowanceUsed; then
+    nothing was written.
     """
     asked = Submission(
         collection,
@@ -109,10 +111,12 @@ def submit_many(ledger: Ledger, submissions: Sequence[Submission]) -> list[Recei
     for asked in submissions:
         _check(ledger, asked)
     workers = len(fleet.worker_names(ledger))
+    planned = [_planned(asked, workers) for asked in submissions]
+    _take_room(ledger, submissions, planned)
     receipts = []
     for first in range(0, len(submissions), AT_ONCE):
         some = submissions[first : first + AT_ONCE]
-        jobs = [_planned(asked, workers) for asked in some]
+        jobs = planned[first : first + AT_ONCE]
         written = write(ledger, jobs)
         receipts += [_receipt(asked, job, made) for asked, job, made in zip(some, jobs, written, strict=True)]
         told: dict[str, list[tuple[str, str]]] = defaultdict(list)
@@ -175,6 +179,13 @@ def permit_submission(ledger: Ledger, collection: str, *, owner: str = "", kind:
         audit.record(ledger, "submit", collection, by=by, result=str(refusal), outcome="refused")
         raise refusal
     return by
+
+
+def _take_room(ledger: Ledger, submissions: Sequence[Submission], jobs: Sequence[Job]) -> None:
+    # A rebuild brings no bytes: they are here since they were submitted.
+    sizes = [sum(one.size_bytes for one in asked.documents) if asked.kind == INGEST else 0 for asked in submissions]
+    wanted = [Wanted(size, job.id, job.token) for size, job in zip(sizes, jobs, strict=True)]
+    take_room(ledger, [asked.collection for asked in submissions], wanted)
 
 
 def _permitted(ledger: Ledger, asked: Submission) -> Submission:
