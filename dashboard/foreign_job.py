@@ -24,7 +24,8 @@ RUNS = "started"
 
 def look(rq_id: str, *, fresh: bool = False) -> Seen[ForeignJob]:
     redis = connection.redis()
-    return redis.readings.look(("rq", rq_id), partial(foreign.job, redis.common, rq_id), fresh=fresh)
+    ledger = redis.ledger
+    return redis.readings.look(("rq", rq_id, ledger.person.sight), partial(foreign.job, ledger, rq_id), fresh=fresh)
 
 
 def pace_of(job: ForeignJob) -> float:

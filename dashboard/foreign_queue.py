@@ -34,8 +34,9 @@ EMPTY = {
 
 def look(name: str, registry: str, number: int, *, fresh: bool = False) -> Seen[RegistryPage]:
     redis = connection.redis()
-    key = ("queue", name, registry, number)
-    return redis.readings.look(key, partial(foreign.page, redis.common, name, registry, number), fresh=fresh)
+    ledger = redis.ledger
+    key = ("queue", name, registry, number, ledger.person.sight)
+    return redis.readings.look(key, partial(foreign.page, ledger, name, registry, number), fresh=fresh)
 
 
 def pages(total: int) -> int:
@@ -50,7 +51,7 @@ def live() -> None:
     if seen.down:
         outage.inline(seen.age_s)
     now = datetime.now(UTC)
-    key = ("queue", name, registry, number, seen.read_at, int(now.timestamp()))
+    key = ("queue", name, registry, number, connection.redis().person.sight, seen.read_at, int(now.timestamp()))
     st.html(connection.redis().readings.drawn(key, lambda: drawn(row_of(name), seen.value, now)))
 
 

@@ -31,7 +31,7 @@ HEADS = ("time", "who", "from", "action", "on", "outcome", "result")
 
 
 @st.cache_resource(ttl=60, show_spinner=False)
-def known(hidden: tuple[str, ...]) -> tuple[list[str], list[str]]:
+def known(sight: tuple[str, ...]) -> tuple[list[str], list[str]]:
     """The people and actions to choose from, for all who see as much."""
     return activity.known(connection.redis().ledger)
 
@@ -74,7 +74,7 @@ def line(label: str, key: str, icon: str) -> str:
 
 def asked() -> Wanted:
     """What to look for, from the widgets; each is bound to its parameter in the URL."""
-    people, actions = known(connection.redis().person.hidden)
+    people, actions = known(connection.redis().person.sight)
     with st.container(horizontal=True, vertical_alignment="center", key="activity-filter"):
         text = line("Search results", "q", ":material/search:")
         subject = line("Job, collection or worker", "on", ":material/tag:")

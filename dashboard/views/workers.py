@@ -86,7 +86,7 @@ def live(top: DeltaGenerator) -> None:
     staff = seen.value
     rows = staff.chosen(host, states)
     OUTLINE.redraw_unless(*outline(staff, len(rows)))
-    hidden = connection.redis().person.hidden
+    hidden = connection.redis().person.sight
     if seen.down:
         outage.inline(seen.age_s)
     hosts = staff.hosts()
