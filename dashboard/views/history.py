@@ -6,10 +6,11 @@ from datetime import UTC, datetime, time, timedelta
 
 import streamlit as st
 
-from dashboard import charts, connection, csv_export, markup, outage, panels
+from dashboard import allowed, charts, connection, csv_export, markup, outage, panels
 from dashboard.markup import Column, Figure, safe
 from dashboard.pace import watched
 from dashboard.panels import CUSTOM, PANELS, RANGES, Panel
+from tasks.access import Right
 from tasks.ledger import history
 from tasks.ledger.buckets import OTHER, UPKEEP
 from tasks.ledger.history import Series
@@ -156,14 +157,9 @@ def late(series: Series, now: datetime) -> None:
 
 def nothing(series: Series) -> None:
     if series.rolled_up_at is None:
-        st.html(
-            markup.empty(
-                "No history yet",
-                "Figures appear here with the first job that runs, and stay when jobs leave the board.",
-                "documents",
-                "Submit documents",
-            )
-        )
+        way = ("documents", "Submit documents") if allowed.may(Right.SUBMIT) else ()
+        advice = "Figures appear here with the first job that runs, and stay when jobs leave the board."
+        st.html(markup.empty("No history yet", advice, *way))
     else:
         st.html(markup.empty("Nothing happened in this time", "Choose a longer time or another collection.", "history"))
 
