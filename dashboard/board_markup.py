@@ -81,7 +81,8 @@ def concerns(found: Sequence[Concern], offered: Collection[Action] = EVERY) -> s
     more = (
         f'<li><a href="{safe(searching(f"mark:{names}"))}">and {format.number(rest)} more</a></li>' if rest > 0 else ""
     )
-    title = f"{format.counted(len(found), 'job')} {'needs' if len(found) == 1 else 'need'} you"
+    whom = "you" if offered else "somebody"
+    title = f"{format.counted(len(found), 'job')} {'needs' if len(found) == 1 else 'need'} {whom}"
     return (
         f'<section class="ib ib-concerns" aria-label="Jobs that need a person"><b>{title}</b>'
         f"<ul>{lines}{more}</ul></section>"

@@ -121,14 +121,15 @@ def cells(row: ActivityRow, collections: set[str], now: datetime) -> tuple[str, 
         f"<b>{safe(row.by or 'someone')}</b>"
         + (f' <span class="ib-soft">{safe(row.origin)}</span>' if row.origin else ""),
         f'<span class="ib-chip">{safe(row.action)}</span>',
-        subject(row.subject, collections),
+        subject(row, collections),
         f'{REFUSED if row.outcome == "refused" else ""}<span class="ib-name">{safe(row.result)}</span>',
     )
 
 
-def subject(name: str, collections: set[str]) -> str:
+def subject(row: ActivityRow, collections: set[str]) -> str:
     """What it was done to, with the way there."""
-    if JOB.fullmatch(name):
+    name = row.subject
+    if JOB.fullmatch(name) and row.action not in activity.ON_TOKENS:
         return f'<a href="{markup.job_link(name)}" target="_self"><code>{safe(name)}</code></a>'
     if name in collections:
         return f'<a href="{markup.collection_link(name)}" target="_self">{safe(name)}</a>'

@@ -19,6 +19,7 @@ from tasks.ledger.sight import hidden_jobs
 
 JOB = re.compile(r"[0-9a-f]{12}")
 CAUSE = re.compile(r"[0-9a-f]{16}")  # the key of a group of failures
+ON_TOKENS = frozenset({"make token", "revoke token"})  # the ids of tokens look like those of jobs
 BATCH = 2_000
 LOOKED_THROUGH = 20_000  # rows of the stream that one page reads at most: about 0.2 s
 
@@ -119,7 +120,8 @@ def _seen(ledger: Ledger, rows: Sequence[ActivityRow]) -> frozenset[str]:
     about a cause of failures, which quote it, but for their own.
     """
     person = ledger.person
-    hidden = hidden_jobs(ledger, sorted({row.subject for row in rows if JOB.fullmatch(row.subject)}))
+    jobs = {row.subject for row in rows if JOB.fullmatch(row.subject) and row.action not in ON_TOKENS}
+    hidden = hidden_jobs(ledger, sorted(jobs))
     return frozenset(
         row.id
         for row in rows

@@ -71,7 +71,12 @@ def everything(page: AppTest) -> str:
 def a_job(ledger: Ledger, **more: object) -> str:
     """A job of the hidden collection with the word in all that a person and a document can set."""
     documents = [NewDocument(f"{WORD}-report.txt", 10, sha256="0" * 64)]
-    given = {"collection": HIDDEN, "documents": documents, "owner": f"{WORD} owner", "title": f"{WORD} title"}
+    given: dict[str, Any] = {
+        "collection": HIDDEN,
+        "documents": documents,
+        "owner": f"{WORD} owner",
+        "title": f"{WORD} title",
+    }
     return submitted(ledger, **(given | more))
 
 
