@@ -224,7 +224,9 @@ class Mirror:
     def reason(self, job_id: str, key: str = "") -> str:
         """Why a document of that job failed, as it was said; of one group of failures, if `key` names it."""
         row = self.memory.rows.by_id.get(job_id)
-        return self.memory.failing.reason(row, key) if row is not None else ""
+        if row is None or hides(self.hidden, row[packed.COLLECTION]):
+            return ""
+        return self.memory.failing.reason(row, key)
 
     def collections(self) -> list[str]:
         return [name for name in self.memory.rows.named(self.memory.rows.collections) if not hides(self.hidden, name)]
