@@ -41,9 +41,9 @@ def card() -> None:
         return
     file = who.roles(settings)
     st.subheader("Who may do what")
-    st.caption(
-        "An entry is an e-mail address, `@domain`, `group:NAME`, or `*` for whoever is signed in. What is saved here "
-        "counts for everybody within a second."
+    st.html(
+        '<p class="ib ib-soft">An entry is an e-mail address, <code>@domain</code>, <code>group:NAME</code>, or '
+        "<code>*</code> for whoever is signed in. What is saved here counts for everybody within a second.</p>"
     )
     before = read(file)
     text = st.text_area("The roles file", before, height=HIGH, key=key(before)) or ""

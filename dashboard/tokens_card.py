@@ -26,9 +26,9 @@ USUAL_DAYS = 90
 def card() -> None:
     """All of it."""
     st.subheader("Tokens")
-    st.caption(
-        "For the command line (`INGESTBOARD_TOKEN`) and for programs. A token opens what its role opens, and never "
-        "more than you may yourself by then."
+    st.html(
+        '<p class="ib ib-soft">For the command line (<code>INGESTBOARD_TOKEN</code>) and for programs. A token opens '
+        "what its role opens, and never more than you may yourself by then.</p>"
     )
     new()
     with st.container(border=True):
