@@ -13,7 +13,8 @@ from typing import Literal
 import streamlit as st
 from redis.exceptions import RedisError, ResponseError
 
-from dashboard import connection, markup
+from dashboard import allowed, connection, markup
+from tasks.access import Right
 from tasks.errors import IngestboardError
 from tasks.ledger import control, marks, trouble
 from tasks.ledger.marks import Mark
@@ -110,6 +111,18 @@ def tell(kind: Literal["success", "warning"], text: str) -> None:
     st.session_state[NOTICE] = (kind, text)
 
 
+def refuse(right: Right, subject: str, action: str) -> None:
+    """Let control refuse what was asked without the right: its sentence at the top of a new run, and on the record."""
+    ledger = connection.redis().ledger
+    try:
+        control.permit(ledger, right, subject, action=action)
+    except IngestboardError as error:
+        tell("warning", str(error))
+    except RedisError as error:
+        tell("warning", silent(error))
+    st.rerun()
+
+
 def told() -> None:
     """Say what the last action left to say."""
     kind, text = st.session_state.pop(NOTICE, ("", ""))
@@ -183,6 +196,9 @@ def open_question(row: JobRow, documents: Sequence[DocumentRow] = ()) -> None:
     action = st.session_state.get(ASKING)
     if action is None:
         return
+    if not allowed.does(action):
+        _never_mind()
+        refuse(control.RIGHTS[action], row.id, action.value)
     if not allows(row.state, action):
         _never_mind()
         st.warning(
@@ -225,21 +241,25 @@ def remedy(row: JobRow, found: Mark | None) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center", key="remedy"):
         st.markdown(f":material/warning: **{found.value.capitalize()}.**", width="content")
         st.text(markup.seen(sentence), width="stretch")
-        if action is not None and allows(row.state, action):
+        if action is not None and allows(row.state, action) and allowed.does(action):
             label = "Write the worker off" if action is Action.WRITE_OFF else "Force it to stop"
             st.button(label, icon=":material/build:", on_click=ask, args=(action,), key="remedy-do")
 
 
 def buttons(row: JobRow) -> None:
-    """The actions that the job's state allows, the likeliest first."""
+    """The actions that the job's state and the person's role allow, the likeliest first."""
+
+    def may(action: Action) -> bool:
+        return allows(row.state, action) and allowed.does(action)
+
     with st.container(horizontal=True, horizontal_alignment="right", key="actions", width="content"):
-        if allows(row.state, Action.CANCEL):
+        if may(Action.CANCEL):
             st.button("Cancel", icon=":material/cancel:", on_click=ask, args=(Action.CANCEL,))
-        if allows(row.state, Action.FORCE_STOP):
+        if may(Action.FORCE_STOP):
             st.button("Force stop", icon=":material/dangerous:", on_click=ask, args=(Action.FORCE_STOP,))
-        if allows(row.state, Action.REPRIORITISE):
+        if may(Action.REPRIORITISE):
             priority(row)
-        if allows(row.state, Action.RETRY):
+        if may(Action.RETRY):
             # What a cancel kept from being done is retried by itself just as what failed.
             if 0 < row.documents_done < row.documents_total:
                 st.button(
@@ -251,5 +271,5 @@ def buttons(row: JobRow) -> None:
                     kwargs={"failed_only": True},
                 )
             st.button("Retry all", icon=":material/restart_alt:", on_click=perform, args=(Action.RETRY, row.id))
-        if allows(row.state, Action.DELETE):
+        if may(Action.DELETE):
             st.button("Delete", icon=":material/delete:", on_click=ask, args=(Action.DELETE,))

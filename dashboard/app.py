@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import browser_side, connection, markup, outage, pace, sign_in, who
+from dashboard import browser_side, connection, markup, outage, pace, roles_card, sign_in, who
 from tasks.errors import IngestboardError
 from tasks.ledger import origin
 
@@ -32,6 +32,7 @@ page = st.navigation(
         st.Page("views/queues.py", title="Queues", icon=":material/stacks:", url_path="queues"),
         st.Page("views/history.py", title="History", icon=":material/monitoring:", url_path="history"),
         st.Page("views/activity.py", title="Activity", icon=":material/manage_history:", url_path="activity"),
+        st.Page("views/access.py", title="Access", icon=":material/key:", url_path="access"),
         st.Page("views/job.py", title="Job", icon=":material/task:", url_path="job", visibility="hidden"),
     ],
     position="sidebar" if someone.role else "hidden",
@@ -43,6 +44,7 @@ if someone.role:
     with st.sidebar:
         who.ask(settings)
     try:
+        roles_card.warn()
         page.run()
     except outage.AWAY as error:
         outage.banner(error)

@@ -13,8 +13,9 @@ from collections.abc import Callable, Collection
 import streamlit as st
 from redis.exceptions import RedisError
 
-from dashboard import actions, connection, markup
+from dashboard import actions, allowed, connection, markup
 from dashboard.actions import Question
+from tasks.access import Right
 from tasks.errors import IngestboardError
 from tasks.kinds import Arguments, Kind
 from tasks.ledger import control
@@ -38,6 +39,20 @@ def asked(name: str, what: str) -> str:
 
 def never_mind() -> None:
     st.session_state.pop(ASKING, None)
+
+
+def offered(name: str, what: str, right: Right, *, clicked: str = "") -> bool:
+    """Whether to offer what takes this right.
+
+    What is asked by who does not hold it (any more) ends in a refusal: an open question, or a click on the button of
+    that key, which this run does not draw.
+    """
+    if allowed.may(right):
+        return True
+    if asked(name, what) or (clicked and st.session_state.get(clicked)):
+        never_mind()
+        actions.refuse(right, name, what)
+    return False
 
 
 def put(name: str, question: Question, work: Callable[[], Receipt]) -> None:

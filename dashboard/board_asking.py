@@ -11,7 +11,8 @@ from typing import Protocol
 import streamlit as st
 from redis.exceptions import RedisError
 
-from dashboard import actions, markup
+from dashboard import actions, allowed, markup
+from tasks.access import Right
 from tasks.errors import IngestboardError
 from tasks.ledger.records import Receipt
 
@@ -20,10 +21,16 @@ STARTED = "board:started"
 
 
 class Question(Protocol):
-    """What is asked: a title, and its body with the answers."""
+    """What is asked: a title, and its body with the answers; what its yes takes, and what it is done to."""
 
     @property
     def title(self) -> str: ...
+
+    @property
+    def right(self) -> Right: ...
+
+    @property
+    def subject(self) -> str: ...
 
     def draw(self) -> None: ...
 
@@ -39,7 +46,10 @@ def never_mind() -> None:
 def open_asked() -> None:
     """Show the question that is open, if there is one."""
     question: Question | None = st.session_state.get(ASKING)
-    if question is not None:
+    if question is not None and not allowed.may(question.right):
+        never_mind()
+        actions.refuse(question.right, question.subject, question.right.name.lower().replace("_", " "))
+    elif question is not None:
         st.dialog(question.title, on_dismiss=never_mind)(question.draw)()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
 from dashboard import format, markup
@@ -25,6 +25,7 @@ COLUMNS = (
     Column("Changed", "ib-num", "-updated"),
     Column("Actions", "ib-act", unseen=True),
 )
+EVERY = frozenset(Action)
 LONG_WAIT_S = 60
 CONCERNS = 5
 LABELS = {
@@ -65,14 +66,14 @@ def figures(counts: Figures) -> str:
     )
 
 
-def concerns(found: Sequence[Concern]) -> str:
-    """Jobs that need a person, each with its remedy beside it; '' when there are none."""
+def concerns(found: Sequence[Concern], offered: Collection[Action] = EVERY) -> str:
+    """Jobs that need a person, each with its remedy beside it where it is offered; '' when there are none."""
     if not found:
         return ""
     told = [marks.remedy(one.mark, one.row) for one in found[:CONCERNS]]
     # What is true of the one above as well is said once.
     lines = "".join(
-        _concern(one, "" if at and told[at - 1] == told[at] else told[at][0], told[at][1])
+        _concern(one, "" if at and told[at - 1] == told[at] else told[at][0], told[at][1], offered)
         for at, one in enumerate(found[:CONCERNS])
     )
     rest = len(found) - CONCERNS
@@ -80,19 +81,20 @@ def concerns(found: Sequence[Concern]) -> str:
     more = (
         f'<li><a href="{safe(searching(f"mark:{names}"))}">and {format.number(rest)} more</a></li>' if rest > 0 else ""
     )
-    title = f"{format.counted(len(found), 'job')} {'needs' if len(found) == 1 else 'need'} you"
+    whom = "you" if offered else "somebody"
+    title = f"{format.counted(len(found), 'job')} {'needs' if len(found) == 1 else 'need'} {whom}"
     return (
         f'<section class="ib ib-concerns" aria-label="Jobs that need a person"><b>{title}</b>'
         f"<ul>{lines}{more}</ul></section>"
     )
 
 
-def _concern(concern: Concern, sentence: str, action: Action | None) -> str:
+def _concern(concern: Concern, sentence: str, action: Action | None, offered: Collection[Action]) -> str:
     row = concern.row
     tone = "warn" if concern.mark is marks.Mark.SLOW else "bad"
     link = markup.job_link(row.id)
     does = ""
-    if action is not None and allows(row.state, action):
+    if action is not None and action in offered and allows(row.state, action):
         label = LABELS.get(action, action.value.capitalize())
         does = (
             f'<a class="ib-quiet-button" href="{markup.job_link(row.id, ask=action.value)}" target="_self" '
@@ -146,16 +148,20 @@ def jobs(
     wanted: Wanted | None = None,
     waits: Callable[[JobRow], str] = lambda row: "",
     reason: Callable[[str], str] = lambda job: "",
+    offered: Collection[Action] = EVERY,
 ) -> str:
-    """The table of jobs, one row each. `waits` says what a row waits for, `reason` why documents of a job failed."""
+    """The table of jobs, one row each, with the first of the actions that are `offered`.
+
+    `waits` says what a row waits for, `reason` why documents of a job failed.
+    """
     order = None
     if sort is not None and wanted is not None:
         order = Order(sort.column, sort.descending, lambda spelled: wanted.address(sort=spelled))
-    cells = (_cells(row, now, _note(row, reason) or waits(row)) for row in rows)
+    cells = (_cells(row, now, _note(row, reason) or waits(row), offered) for row in rows)
     return markup.table(COLUMNS, cells, kind="ib-board", label="Jobs", order=order)
 
 
-def _cells(row: JobRow, now: datetime, note: str) -> tuple[str, ...]:
+def _cells(row: JobRow, now: datetime, note: str, offered: Collection[Action]) -> tuple[str, ...]:
     link = markup.job_link(row.id)
     title = (
         f'<a href="{link}" target="_self" title="{safe(row.title)}">{safe(row.title or row.id)}</a>'
@@ -177,7 +183,7 @@ def _cells(row: JobRow, now: datetime, note: str) -> tuple[str, ...]:
         safe(format.duration(row.elapsed_s(now))),
         safe(f"~{format.coarse(left)}" if left is not None else format.NOTHING),
         markup.when(row.last_updated or row.created_at, now),
-        _action(row),
+        _action(row, offered),
     )
 
 
@@ -194,10 +200,14 @@ def _note(row: JobRow, reason: Callable[[str], str]) -> str:
     return f"{many}: {why}" if why else many
 
 
-def _action(row: JobRow) -> str:
+def _action(row: JobRow, offered: Collection[Action]) -> str:
     """The first of two clicks: a link to the question on the job's page. Following it changes nothing."""
     for action in (Action.CANCEL, Action.FORCE_STOP, Action.RETRY):
-        if allows(row.state, action) and not (action is Action.RETRY and row.state is State.COMPLETED):
+        if (
+            action in offered
+            and allows(row.state, action)
+            and not (action is Action.RETRY and row.state is State.COMPLETED)
+        ):
             link = markup.job_link(row.id, ask=action.value)
             name = safe(row.title or row.id)
             return (

@@ -12,11 +12,13 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard import board_asking, connection, format, markup
+from dashboard import allowed, board_asking, connection, format, markup
 from dashboard.matching import Sort
 from dashboard.mirror import Mirror
 from dashboard.query import Query
 from tasks import bulk
+from tasks.access import Right
+from tasks.ledger import control
 from tasks.ledger.records import Receipt
 from tasks.ledger.states import Action, State, allows
 from tasks.settings import QUEUES
@@ -81,6 +83,14 @@ class BulkQuestion:
         return len(self.ids) + self.over + sum(count for _, count in self.left)
 
     @property
+    def right(self) -> Right:
+        return control.RIGHTS[self.choice.action]
+
+    @property
+    def subject(self) -> str:
+        return "bulk action"
+
+    @property
     def title(self) -> str:
         return f"{self.choice.label}: {format.counted(len(self.ids), 'job')}?"
 
@@ -124,10 +134,15 @@ def put(
 
 
 def menu(mirror: Mirror, query: Query, sort: Sort) -> None:
-    """The menu of what can be done to everything that matches, in the order that is shown."""
+    """The menu of what this person may do to everything that matches, in the order that is shown; none for who may do
+    nothing.
+    """
+    choices = [choice for choice in CHOICES if allowed.does(choice.action)]
+    if not choices:
+        return
     chosen = st.menu_button(
         "Act on all",
-        [choice.label for choice in CHOICES],
+        [choice.label for choice in choices],
         key="bulk",
         icon=":material/checklist:",
         disabled=bool(query.problems),  # a word that was left out would mean more jobs than were meant
@@ -137,7 +152,7 @@ def menu(mirror: Mirror, query: Query, sort: Sort) -> None:
     )
     if chosen is None:
         return
-    choice = next(one for one in CHOICES if one.label == chosen)
+    choice = next(one for one in choices if one.label == chosen)
     takes = [state for state, count in mirror.counts(query).items() if count and choice.takes(state)]
     ids = mirror.ids(query.having("state", *(state.value for state in takes)), sort) if takes else ()
     left = {state: count for state, count in mirror.counts(query).items() if state not in takes}

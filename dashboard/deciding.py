@@ -11,8 +11,9 @@ from collections.abc import Callable
 import streamlit as st
 from redis.exceptions import RedisError
 
-from dashboard import actions, format, markup
+from dashboard import actions, allowed, format, markup
 from dashboard.actions import Question
+from tasks.access import Right
 from tasks.errors import IngestboardError
 
 ASKING = "deciding:asking"
@@ -48,8 +49,22 @@ def act(work: Callable[[], str]) -> bool:
     return False
 
 
-def put(question: Question, work: Callable[[], str], *, count: int = 1, then: Callable[[], None] | None = None) -> None:
-    """Show the question. Its yes does the work, after `count` was typed where that is many, and then what follows."""
+def put(
+    question: Question,
+    work: Callable[[], str],
+    *,
+    right: Right,
+    count: int = 1,
+    then: Callable[[], None] | None = None,
+) -> None:
+    """Show the question. Its yes does the work, after `count` was typed where that is many, and then what follows.
+
+    Who does not hold the right (any more) gets the refusal instead.
+    """
+    if not allowed.may(right):
+        what, subject = st.session_state[ASKING]
+        never_mind()
+        actions.refuse(right, subject.partition("\0")[0], what)
     st.dialog(question.title, on_dismiss=never_mind)(_body)(question, work, count, then)
 
 

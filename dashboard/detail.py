@@ -88,4 +88,5 @@ class Details:
 def _seen(detail: Detail, person: Person) -> Detail:
     if not person.sees(detail.row.collection):
         raise JobNotFound(job=detail.row.id)
-    return detail
+    told = monitor.as_told_to(person, detail.row)
+    return detail if told is detail.row else replace(detail, row=told)

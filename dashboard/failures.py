@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from dashboard import board_asking, bulk_actions, connection, markup
+from dashboard import allowed, board_asking, bulk_actions, connection, markup
 from dashboard.mirror import Mirror
 from dashboard.wanted import Cause
+from tasks.access import Right
 from tasks.ledger import failures
 from tasks.ledger.failures import FailureGroup
 from tasks.ledger.states import Action
@@ -26,6 +27,11 @@ class Acknowledge:
     cause: str
     note: str
     title: str = "Acknowledge this cause"
+    right: Right = Right.ACKNOWLEDGE
+
+    @property
+    def subject(self) -> str:
+        return self.key
 
     def draw(self) -> None:
         st.text(markup.seen(self.cause))
@@ -66,9 +72,12 @@ def put(mirror: Mirror, group: FailureGroup, asked: str) -> None:
 def buttons(mirror: Mirror, group: FailureGroup) -> None:
     """What can be done about one cause."""
     with st.container(horizontal=True):
-        st.button(
-            "Retry the group", type="primary", icon=":material/replay:", on_click=put, args=(mirror, group, "retry")
-        )
+        if allowed.does(Action.RETRY):
+            st.button(
+                "Retry the group", type="primary", icon=":material/replay:", on_click=put, args=(mirror, group, "retry")
+            )
+        if not allowed.may(Right.ACKNOWLEDGE):
+            return
         st.button(
             "Change the note" if group.acknowledged else "Acknowledge",
             icon=":material/sticky_note_2:",

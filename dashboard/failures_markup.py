@@ -24,10 +24,13 @@ COLUMNS = (
 MOST = 200
 
 
-def groups(found: Sequence[FailureGroup], wanted: Wanted, now: datetime) -> str:
-    """The table of causes, the latest failure first."""
+def groups(found: Sequence[FailureGroup], wanted: Wanted, now: datetime, *, retry: bool = True) -> str:
+    """The table of causes, the latest failure first; with a way to `retry` one."""
     table = markup.table(
-        COLUMNS, (_cells(group, wanted, now) for group in found[:MOST]), kind="ib-causes", label="Failures by cause"
+        COLUMNS,
+        (_cells(group, wanted, now, retry) for group in found[:MOST]),
+        kind="ib-causes",
+        label="Failures by cause",
     )
     more = f" The latest {MOST} are shown." if len(found) > MOST else ""
     jobs = len({job for group in found for job in group.jobs})
@@ -35,7 +38,7 @@ def groups(found: Sequence[FailureGroup], wanted: Wanted, now: datetime) -> str:
     return f'<p class="ib ib-soft ib-count">{said}</p>{table}'
 
 
-def _cells(group: FailureGroup, wanted: Wanted, now: datetime) -> tuple[str, ...]:
+def _cells(group: FailureGroup, wanted: Wanted, now: datetime, may_retry: bool) -> tuple[str, ...]:
     cause = Cause(group.key, str(wanted.query))
     here, retry = cause.address(), cause.address(ask="retry")
     title = (
@@ -51,7 +54,7 @@ def _cells(group: FailureGroup, wanted: Wanted, now: datetime) -> tuple[str, ...
         markup.when(group.first_at, now),
         markup.when(group.last_at, now),
         markup.spark(group.spark, sparkle(group)),
-        f'<a class="ib-quiet-button" href="{safe(retry)}" target="_self">Retry</a>',
+        f'<a class="ib-quiet-button" href="{safe(retry)}" target="_self">Retry</a>' if may_retry else "",
     )
 
 

@@ -8,10 +8,11 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard import connection, deciding, foreign_markup, format, markup, outage, queues_markup
+from dashboard import allowed, connection, deciding, foreign_markup, format, markup, outage, queues_markup
 from dashboard.actions import Question
 from dashboard.pace import MOVING_S, STILL_S, Outline, watched
 from dashboard.readings import Seen
+from tasks.access import Right
 from tasks.errors import ForeignJobNotFound
 from tasks.ledger import control, foreign
 from tasks.ledger.foreign_rows import ForeignJob
@@ -24,7 +25,8 @@ RUNS = "started"
 
 def look(rq_id: str, *, fresh: bool = False) -> Seen[ForeignJob]:
     redis = connection.redis()
-    return redis.readings.look(("rq", rq_id), partial(foreign.job, redis.common, rq_id), fresh=fresh)
+    ledger = redis.ledger
+    return redis.readings.look(("rq", rq_id, ledger.person.sight), partial(foreign.job, ledger, rq_id), fresh=fresh)
 
 
 def pace_of(job: ForeignJob) -> float:
@@ -84,13 +86,14 @@ def became_of_the_stop(job: ForeignJob) -> None:
 
 
 def buttons(job: ForeignJob) -> None:
-    """What RQ lets be done to a job in its state."""
+    """What RQ lets be done to a job in its state, as far as the person may."""
+    may = allowed.may
     with st.container(horizontal=True, horizontal_alignment="right", key="rq-actions"):
-        if "failed" in job.registries or "canceled" in job.registries:
+        if may(Right.REQUEUE_FOREIGN) and ("failed" in job.registries or "canceled" in job.registries):
             st.button("Requeue", type="primary", icon=":material/replay:", key="requeue", on_click=requeue, args=(job,))
-        if job.status == RUNS:
+        if may(Right.STOP_FOREIGN) and job.status == RUNS:
             st.button("Stop…", icon=":material/dangerous:", key="stop", on_click=deciding.ask, args=("stop", job.id))
-        if not (job.status == RUNS and job.worker_alive):
+        if may(Right.DELETE_FOREIGN) and not (job.status == RUNS and job.worker_alive):
             st.button("Delete…", icon=":material/delete:", key="delete", on_click=deciding.ask, args=("delete", job.id))
 
 
@@ -118,15 +121,15 @@ def open_question(job: ForeignJob) -> None:
     title = (job.description or job.id)[:120]
     if deciding.asked("stop") == job.id:
         body = f"{title} is killed by its worker {job.worker} and counts as failed. It can be requeued afterwards."
-        deciding.put(Question("Stop this job?", body, "Stop the job", "Let it go on"), partial(stop, job))
+        question = Question("Stop this job?", body, "Stop the job", "Let it go on")
+        deciding.put(question, partial(stop, job), right=Right.STOP_FOREIGN)
     if deciding.asked("delete") == job.id:
         waiting = sum(1 for link in job.dependents if link.status == "deferred")
         waits = "waits" if waiting == 1 else "wait"
         stuck = f" {format.counted(waiting, 'job')} that {waits} for it would wait for ever." if waiting else ""
         body = f"{title} goes from {job.queue} with its results.{stuck}"
-        deciding.put(
-            Question("Delete this job?", body, "Delete the job", "Keep it"), partial(delete, job), then=to_the_queue
-        )
+        question = Question("Delete this job?", body, "Delete the job", "Keep it")
+        deciding.put(question, partial(delete, job), right=Right.DELETE_FOREIGN, then=to_the_queue)
 
 
 def show(rq_id: str, queue: str) -> None:

@@ -7,12 +7,22 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard import connection, deciding, format, markup, outage, queue_list, queues_markup, tables
+from dashboard import (
+    allowed,
+    connection,
+    deciding,
+    format,
+    markup,
+    outage,
+    queue_list,
+    queues_markup,
+    tables,
+)
 from dashboard.actions import Question
 from dashboard.pace import MOVING_S, STILL_S, Outline, watched
 from dashboard.readings import Seen
 from tasks.ledger import control, foreign
-from tasks.ledger.control.foreign import MANY, Move
+from tasks.ledger.control.foreign import MANY, RIGHTS, Move
 from tasks.ledger.foreign import PAGE_SIZE, REGISTRIES
 from tasks.ledger.foreign_rows import QueueRow, RegistryPage
 
@@ -34,8 +44,9 @@ EMPTY = {
 
 def look(name: str, registry: str, number: int, *, fresh: bool = False) -> Seen[RegistryPage]:
     redis = connection.redis()
-    key = ("queue", name, registry, number)
-    return redis.readings.look(key, partial(foreign.page, redis.common, name, registry, number), fresh=fresh)
+    ledger = redis.ledger
+    key = ("queue", name, registry, number, ledger.person.sight)
+    return redis.readings.look(key, partial(foreign.page, ledger, name, registry, number), fresh=fresh)
 
 
 def pages(total: int) -> int:
@@ -50,7 +61,7 @@ def live() -> None:
     if seen.down:
         outage.inline(seen.age_s)
     now = datetime.now(UTC)
-    key = ("queue", name, registry, number, seen.read_at, int(now.timestamp()))
+    key = ("queue", name, registry, number, connection.redis().person.sight, seen.read_at, int(now.timestamp()))
     st.html(connection.redis().readings.drawn(key, lambda: drawn(row_of(name), seen.value, now)))
 
 
@@ -101,9 +112,10 @@ def buttons(name: str, page: RegistryPage, ours: bool) -> None:
     if ours or not page.total or page.registry == "started":
         return
     with st.container(horizontal=True, horizontal_alignment="right", key="queue-actions"):
-        if page.registry in REQUEUED:
+        if page.registry in REQUEUED and allowed.may(RIGHTS["requeue"]):
             ask_all("requeue", name, page.registry, ":material/replay:", "Requeue all…")
-        ask_all("delete", name, page.registry, ":material/delete:", "Delete all…")
+        if allowed.may(RIGHTS["delete"]):
+            ask_all("delete", name, page.registry, ":material/delete:", "Delete all…")
 
 
 def ask_all(action: Move, name: str, registry: str, icon: str, label: str) -> None:
@@ -121,7 +133,8 @@ def open_question(name: str, page: RegistryPage) -> None:
         else ""
     )
     redis = connection.redis()
-    for action in ("requeue", "delete"):
+    moves: tuple[Move, ...] = ("requeue", "delete")
+    for action in moves:
         if deciding.asked(f"{action} all") != subject:
             continue
         body = (
@@ -136,6 +149,7 @@ def open_question(name: str, page: RegistryPage) -> None:
                     redis.ledger, action, name, page.registry, most=count
                 ).sentence
             ),
+            right=RIGHTS[action],
             count=count,
         )
 

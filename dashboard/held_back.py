@@ -12,6 +12,7 @@ import streamlit as st
 from dashboard import asking, connection, format, markup, passages, shelf_markup
 from dashboard.actions import Question
 from tasks import catalog
+from tasks.access import Right
 from tasks.errors import IngestboardError
 from tasks.kinds import PUBLISH_HELD, HeldArguments
 from tasks.ledger.records import Receipt
@@ -25,6 +26,8 @@ DISCARD = "discard held"
 
 def cards(name: str, current: str, rows: Sequence[HeldRow], now: datetime) -> None:
     """Every held snapshot, newest first."""
+    may_publish = asking.offered(name, PUBLISH_HELD.name, Right.PUBLISH_HELD)
+    may_discard = asking.offered(name, DISCARD, Right.DISCARD_HELD)
     for row in rows:
         with st.container(border=True, key=f"held-{row.job}"):
             st.html(shelf_markup.held(row, now))
@@ -42,9 +45,9 @@ def cards(name: str, current: str, rows: Sequence[HeldRow], now: datetime) -> No
             if query := (query or "").strip():
                 passages.show(name, query, f"{row.attempt}", held=row.job)
             with st.container(horizontal=True):
-                if st.button("Publish…", icon=":material/publish:", key=f"publish-{row.job}"):
+                if may_publish and st.button("Publish…", icon=":material/publish:", key=f"publish-{row.job}"):
                     asking.ask(name, PUBLISH_HELD.name, row.job)
-                if st.button("Discard…", icon=":material/delete:", key=f"discard-{row.job}"):
+                if may_discard and st.button("Discard…", icon=":material/delete:", key=f"discard-{row.job}"):
                     asking.ask(name, DISCARD, row.job)
     by_job = {row.job: row for row in rows}
     if row_asked := by_job.get(asking.asked(name, PUBLISH_HELD.name)):

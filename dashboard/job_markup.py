@@ -148,12 +148,12 @@ def timeline(stages: Sequence[StageRow], row: JobRow, now: datetime) -> str:
     return f'<div class="ib ib-timeline">{"".join(lines)}</div>'
 
 
-def documents(rows: Sequence[DocumentRow], of: JobRow) -> str:
-    """The documents of a job with their states and reasons, and a way to retry one that failed."""
+def documents(rows: Sequence[DocumentRow], of: JobRow, *, retry: bool = True) -> str:
+    """The documents of a job with their states and reasons, and a way to `retry` one that failed."""
 
     def cells(row: DocumentRow) -> tuple[str, ...]:
         reason = f'<span class="ib-reason">{safe(row.error)}</span>' if row.error else ""
-        if row.state is DocumentState.FAILED and allows(of.state, Action.RETRY):
+        if retry and row.state is DocumentState.FAILED and allows(of.state, Action.RETRY):
             link = f"{markup.job_link(of.id, ask=Action.RETRY.value)}&amp;document={row.number + 1}"
             reason += (
                 f' <span><a class="ib-quiet-button" href="{link}" target="_self" '

@@ -11,6 +11,7 @@ from math import inf
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from tasks.access import hides
 from tasks.ledger import packed
 from tasks.ledger.packed import Packed
 from tasks.ledger.states import State
@@ -111,7 +112,7 @@ class Matcher:
         tests.sort(key=lambda test: test[0].cost)
         self._tests = [(one.test, negated) for one, negated in tests]
         if hidden := query.hidden:
-            self._tests.insert(0, (lambda row, now: row[packed.COLLECTION] in hidden, True))
+            self._tests.insert(0, (_hidden(hidden), True))
         self._ages = [term for term in query.terms if term.name in ("older", "newer")]
         self.moves = any(term.name == "took" for term in query.terms)
 
@@ -168,6 +169,22 @@ def _exact(at: int, values: list[str]) -> Test:
             if len(answers) > 10_000:
                 answers.clear()
             answer = answers[value] = value.casefold() in values
+        return answer
+
+    return test
+
+
+def _hidden(patterns: tuple[str, ...]) -> Test:
+    """A collection that is hidden from who asks; the answer for a name is remembered."""
+    answers: dict[str, bool] = {}
+
+    def test(row: Packed, now: float) -> bool:
+        name = row[packed.COLLECTION]
+        answer = answers.get(name)
+        if answer is None:
+            if len(answers) > 10_000:
+                answers.clear()
+            answer = answers[name] = hides(patterns, name)
         return answer
 
     return test

@@ -22,7 +22,7 @@ from dashboard.matching import NEWEST, Matcher, Sort
 from dashboard.query import Query, Term, word_of
 from dashboard.rows import Rows
 from dashboard.selection import Selection
-from tasks.access import Person
+from tasks.access import Person, hides
 from tasks.ledger import marks, packed
 from tasks.ledger.failures import SLOT_S, Acknowledged, FailureGroup
 from tasks.ledger.marks import Mark
@@ -99,17 +99,28 @@ class Mirror:
     down: str = ""  # why the ledger does not answer, "" while it does
     grace_s: float = 10.0  # a stop takes that long before it is forced
     stalled_s: float = 600.0  # without progress for that long a job counts as stalled
-    hidden: frozenset[str] = frozenset()  # collections that are not shown to who looks
+    hidden: tuple[str, ...] = ()  # patterns of the collections that are not shown to who looks: their sight
     memory: Memory = field(default_factory=Memory, repr=False)
 
     def seen_by(self, person: Person) -> Mirror:
         """The board as this person may see it: without the jobs of collections that are hidden from them."""
         if not person.limited:
             return self
-        hidden = person.hidden_among(["", *self.memory.rows.named(self.memory.rows.collections)])
-        if not hidden:
-            return self
-        theirs = replace(self, hidden=hidden)
+        # Made once for all who see as much, and anew with each tick.
+        key = ("seen by", person.sight)
+        found = self.memory.memo.get(key)
+        if found is None or found[0] is not self:
+            found = self.memory.memo[key] = (self, self._without(person))
+        assert isinstance(found[1], Mirror)
+        return found[1]
+
+    def _without(self, person: Person) -> Mirror:
+        """The same without what this person does not see."""
+        # Whether a cause is known is for everybody who meets it; what was noted may name what is for others.
+        known = {
+            key: said if person.reads(said.note) else replace(said, note="") for key, said in self.acknowledged.items()
+        }
+        theirs = replace(self, hidden=person.sight, acknowledged=known)
         counts = theirs.counts(Query())
         shown = sum(counts.values())
         live = [row for row in map(self.get, theirs.ids(Query((Term("state", State.QUEUED.value),)))) if row]
@@ -208,15 +219,17 @@ class Mirror:
     def get(self, job_id: str) -> JobRow | None:
         """One job, if it is in memory."""
         row = self.memory.rows.by_id.get(job_id)
-        return packed.unpack(row) if row is not None and row[packed.COLLECTION] not in self.hidden else None
+        return packed.unpack(row) if row is not None and not hides(self.hidden, row[packed.COLLECTION]) else None
 
     def reason(self, job_id: str, key: str = "") -> str:
         """Why a document of that job failed, as it was said; of one group of failures, if `key` names it."""
         row = self.memory.rows.by_id.get(job_id)
-        return self.memory.failing.reason(row, key) if row is not None else ""
+        if row is None or hides(self.hidden, row[packed.COLLECTION]):
+            return ""
+        return self.memory.failing.reason(row, key)
 
     def collections(self) -> list[str]:
-        return [name for name in self.memory.rows.named(self.memory.rows.collections) if name not in self.hidden]
+        return [name for name in self.memory.rows.named(self.memory.rows.collections) if not hides(self.hidden, name)]
 
     def owners(self) -> list[str]:
         if not self.hidden:

@@ -88,7 +88,7 @@ class Query:
 
     terms: tuple[Term, ...] = ()
     problems: tuple[str, ...] = field(default=(), compare=False)
-    hidden: frozenset[str] = frozenset()  # collections that are left out, whatever is asked; no part of the text
+    hidden: tuple[str, ...] = ()  # patterns of collections that are left out, whatever is asked; no part of the text
 
     def __str__(self) -> str:
         """The canonical text, as it stands in the address; parsing it gives this query again."""

@@ -7,10 +7,11 @@ from functools import partial
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import connection, deciding, outage, queues_markup, tables
+from dashboard import allowed, connection, deciding, outage, queues_markup, tables
 from dashboard.pace import Outline, of, watched
 from dashboard.queue_rates import Flow, QueueRates
 from dashboard.readings import Seen
+from tasks.access import Right
 from tasks.ledger import Ledger, control, foreign
 from tasks.ledger.foreign_rows import Queues
 from tasks.settings import QUEUES
@@ -100,5 +101,6 @@ def show() -> None:
     OUTLINE.drawn(*outline(found))
     st.fragment(watched(live), run_every=of(moving(found)))(top)
     tables.queues()
-    with st.container(border=True):
-        pauses(found)
+    if allowed.may(Right.PAUSE):
+        with st.container(border=True):
+            pauses(found)

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 import streamlit as st
 from redis.exceptions import RedisError
 
-from dashboard import actions, board_asking, connection, markup, outage, searching
+from dashboard import actions, allowed, board_asking, connection, markup, outage, searching
 from dashboard.query import parse
 from dashboard.wanted import Wanted, states_of
+from tasks.access import Right
 from tasks.errors import IngestboardError, ViewExists
 from tasks.ledger import saved
 from tasks.ledger.saved import SavedView
@@ -28,6 +29,11 @@ class ReplaceView:
     query: str
     sort: str
     title: str = "Replace this view?"
+    right: Right = Right.SAVE_VIEWS
+
+    @property
+    def subject(self) -> str:
+        return self.name
 
     def draw(self) -> None:
         st.text(
@@ -48,6 +54,11 @@ class ForgetView:
     name: str
     by: str
     title: str = "Delete this view?"
+    right: Right = Right.SAVE_VIEWS
+
+    @property
+    def subject(self) -> str:
+        return self.name
 
     def draw(self) -> None:
         st.text(
@@ -70,6 +81,10 @@ def menu(wanted: Wanted) -> None:
             known = {}  # the board says so, and shows the jobs as they were
         if known:
             _known(known)
+        if not allowed.may(Right.SAVE_VIEWS):
+            if not known:
+                st.caption("The team has saved no search yet.")
+            return
         with st.form("save-view", border=False, clear_on_submit=True):
             st.text_input("Save this search as", key=NAME, max_chars=saved.LONGEST_NAME, placeholder="A name")
             st.form_submit_button("Save", icon=":material/bookmark_add:", on_click=save, args=(wanted,))
@@ -89,7 +104,8 @@ def _known(known: dict[str, SavedView]) -> None:
     st.html(f'<p class="ib ib-soft">{said}: {asks}</p>')
     with st.container(horizontal=True):
         st.button("Open", icon=":material/open_in_browser:", type="primary", on_click=show, args=(view,))
-        st.button("Delete", icon=":material/delete:", on_click=board_asking.ask, args=(ForgetView(name, view.by),))
+        if allowed.may(Right.SAVE_VIEWS):
+            st.button("Delete", icon=":material/delete:", on_click=board_asking.ask, args=(ForgetView(name, view.by),))
 
 
 def show(view: SavedView) -> None:

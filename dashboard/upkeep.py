@@ -5,14 +5,16 @@ What takes time is a job on the board. What removes or replaces something asks f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import cycle
 
 import streamlit as st
 
 from dashboard import asking, connection, format, markup, recipe_form
 from dashboard.actions import Question
 from tasks import catalog
+from tasks.access import Right
 from tasks.errors import IngestboardError
 from tasks.kinds import EXPORT, PRUNE, ExportArguments, PruneArguments
 from tasks.ledger import control, monitor
@@ -30,18 +32,20 @@ VERSIONS_SHOWN = 12
 
 
 def cards(name: str, rows: Sequence[SnapshotRow]) -> None:
-    """All of them, two beside each other. A collection without a snapshot yet has its gates alone."""
-    left, right = st.columns(2)
+    """Those that the person may use, two beside each other. A collection without a snapshot yet has its gates alone."""
     current = next((row for row in rows if row.current), None)
+    offered: list[Callable[[], None]] = []
     if current is not None:
-        with left.container(border=True):
-            export(name, rows)
-        with right.container(border=True):
-            prune(name)
-        with left.container(border=True):
-            rebuild(name, current)
-    with (right if current is not None else left).container(border=True):
-        gates(name)
+        if asking.offered(name, EXPORT.name, Right.EXPORT, clicked="export"):
+            offered.append(partial(export, name, rows))
+        if asking.offered(name, PRUNE.name, Right.PRUNE):
+            offered.append(partial(prune, name))
+        if asking.offered(name, REBUILD, Right.REBUILD):
+            offered.append(partial(rebuild, name, current))
+    offered.append(partial(gates, name))
+    for column, card in zip(cycle(st.columns(2)), offered, strict=False):
+        with column.container(border=True):
+            card()
 
 
 def export(name: str, rows: Sequence[SnapshotRow]) -> None:
@@ -138,6 +142,8 @@ def gates(name: str) -> None:
     now = monitor.gates(connection.redis().ledger, name)
     st.markdown("**Gates** hold a publish back until someone has looked at it.")
     st.caption(gates_sentence(now))
+    if not asking.offered(name, "set gates", Right.SET_GATES, clicked="gates"):
+        return
     left, right = st.columns(2)
     # Who else changes them meanwhile changes these fields too.
     of = f"{name}-{now.max_failed_percent:g}-{now.min_documents}"

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from dashboard import asking, connection, format, markup, shelf_markup
 from dashboard.actions import Question
 from tasks import catalog, kinds
+from tasks.access import Right
 from tasks.errors import IngestboardError
 from tasks.ledger import Ledger, monitor
 from tasks.ledger.records import Receipt
@@ -29,7 +30,7 @@ def snapshots(name: str, rows: Sequence[SnapshotRow], now: datetime) -> None:
     """All snapshots, newest first, and the way back to an older one."""
     st.html(shelf_markup.snapshots(rows, now))
     others = {row.version: row for row in rows if not row.current}
-    if not others:
+    if not asking.offered(name, ROLL_BACK, Right.ROLL_BACK) or not others:
         return
     with st.container(horizontal=True, vertical_alignment="bottom", key="rollback"):
         version = st.selectbox("Roll back to", list(others), key=f"version-{name}", width=240)

@@ -9,8 +9,9 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard import connection, deciding, markup
+from dashboard import allowed, connection, deciding, markup
 from dashboard.workers_markup import Host, Standing, standing
+from tasks.access import Right
 from tasks.ledger import control
 from tasks.ledger.records import WorkerRow
 
@@ -25,7 +26,9 @@ def said(row: WorkerRow) -> str:
 
 
 def worker_card(rows: list[WorkerRow]) -> None:
-    """What may be asked of one worker."""
+    """What may be asked of one worker; nothing for who may ask nothing."""
+    if not (allowed.may(Right.DRAIN) or allowed.may(Right.WRITE_OFF)):
+        return
     names = {row.name: row for row in rows}
     with st.container(horizontal=True, vertical_alignment="bottom", key="one-worker"):
         name = st.selectbox(
@@ -47,7 +50,9 @@ def worker_card(rows: list[WorkerRow]) -> None:
 def worker_buttons(name: str, names: dict[str, WorkerRow]) -> None:
     row = names.get(name)
     state = standing(row) if row is not None else None
-    if state in (Standing.DRAINED, Standing.DRAINING):
+    if not allowed.may(Right.DRAIN):
+        pass
+    elif state in (Standing.DRAINED, Standing.DRAINING):
         st.button("Let it take work", icon=":material/play_arrow:", on_click=undrain, args=(name,), key="undrain")
     else:
         st.button(
@@ -58,14 +63,15 @@ def worker_buttons(name: str, names: dict[str, WorkerRow]) -> None:
             key="drain",
             disabled=state not in (Standing.BUSY, Standing.IDLE),
         )
-    st.button(
-        "Write off…",
-        icon=":material/person_off:",
-        on_click=deciding.ask,
-        args=(WRITE_OFF, name),
-        key="write-off",
-        disabled=state is not Standing.SILENT,
-    )
+    if allowed.may(Right.WRITE_OFF):
+        st.button(
+            "Write off…",
+            icon=":material/person_off:",
+            on_click=deciding.ask,
+            args=(WRITE_OFF, name),
+            key="write-off",
+            disabled=state is not Standing.SILENT,
+        )
 
 
 def host_card(hosts: list[Host]) -> None:

@@ -126,20 +126,24 @@ def ids(ledger: Ledger, job_id: str) -> list[str]:
 
 
 def outcome(ledger: Ledger, job_id: str) -> Outcome:
-    """How far a bulk action is, in one round trip."""
+    """How far a bulk action is, in one round trip, and another one for who does not see every collection: those that
+    refused are named to who sees them.
+    """
     with ledger.redis.pipeline(transaction=True) as pipe:
         pipe.llen(keys.bulk(job_id))
         pipe.hgetall(keys.bulk_outcome(job_id))
         pipe.lrange(keys.bulk_refused(job_id), 0, REFUSED_KEPT - 1)
         total, found, named = pipe.execute()
     fields = {text(name): value for name, value in found.items()}
+    refused = [(text(one[0]), text(one[1])) for one in map(loaded, named) if _is_pair(one)]
+    hidden = monitor.hidden_jobs(ledger, [job for job, _ in refused])
     return Outcome(
         total=total,
         done=whole(fields.get("done")),
         refused={
             name.removeprefix(REFUSED): whole(count) for name, count in fields.items() if name.startswith(REFUSED)
         },
-        named=tuple((text(one[0]), text(one[1])) for one in map(loaded, named) if _is_pair(one)),
+        named=tuple((job, why) for job, why in refused if job not in hidden),
     )
 
 

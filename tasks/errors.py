@@ -384,6 +384,12 @@ class RolesUnreadable(IngestboardError):
     sentence = "The roles file {path} cannot be used ({reason}); correct it, docs/sign-in.md shows one."
 
 
+class RolesRefused(IngestboardError):
+    """A change of the roles file that nobody could take back. Data: reason (a clause)."""
+
+    sentence = "The roles stay as they are: {reason}."
+
+
 class TokenRefused(IngestboardError):
     """A token that opens nothing. Data: reason (a clause with its remedy)."""
 

@@ -31,7 +31,7 @@ HEADS = ("time", "who", "from", "action", "on", "outcome", "result")
 
 
 @st.cache_resource(ttl=60, show_spinner=False)
-def known(hidden: tuple[str, ...]) -> tuple[list[str], list[str]]:
+def known(sight: tuple[str, ...]) -> tuple[list[str], list[str]]:
     """The people and actions to choose from, for all who see as much."""
     return activity.known(connection.redis().ledger)
 
@@ -74,7 +74,7 @@ def line(label: str, key: str, icon: str) -> str:
 
 def asked() -> Wanted:
     """What to look for, from the widgets; each is bound to its parameter in the URL."""
-    people, actions = known(connection.redis().person.hidden)
+    people, actions = known(connection.redis().person.sight)
     with st.container(horizontal=True, vertical_alignment="center", key="activity-filter"):
         text = line("Search results", "q", ":material/search:")
         subject = line("Job, collection or worker", "on", ":material/tag:")
@@ -121,14 +121,15 @@ def cells(row: ActivityRow, collections: set[str], now: datetime) -> tuple[str, 
         f"<b>{safe(row.by or 'someone')}</b>"
         + (f' <span class="ib-soft">{safe(row.origin)}</span>' if row.origin else ""),
         f'<span class="ib-chip">{safe(row.action)}</span>',
-        subject(row.subject, collections),
+        subject(row, collections),
         f'{REFUSED if row.outcome == "refused" else ""}<span class="ib-name">{safe(row.result)}</span>',
     )
 
 
-def subject(name: str, collections: set[str]) -> str:
+def subject(row: ActivityRow, collections: set[str]) -> str:
     """What it was done to, with the way there."""
-    if JOB.fullmatch(name):
+    name = row.subject
+    if JOB.fullmatch(name) and row.action not in activity.ON_TOKENS:
         return f'<a href="{markup.job_link(name)}" target="_self"><code>{safe(name)}</code></a>'
     if name in collections:
         return f'<a href="{markup.collection_link(name)}" target="_self">{safe(name)}</a>'

@@ -12,6 +12,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import (
+    allowed,
     board_asking,
     board_markup,
     bulk_actions,
@@ -30,8 +31,10 @@ from dashboard.mirror import Mirror
 from dashboard.pace import Outline, of, watched
 from dashboard.queueing import Line
 from dashboard.wanted import FAILURES, Cause, Wanted
+from tasks.access import Right
 from tasks.ledger.failures import FailureGroup
 from tasks.ledger.records import JobRow
+from tasks.ledger.states import Action
 
 OUTLINE = Outline("board")
 PAGE_SIZE = 50
@@ -55,9 +58,12 @@ def board(top: DeltaGenerator) -> None:
     now = datetime.now(UTC)
     # A tick draws once for all who look; while Redis is away only the ages move on.
     tick = (mirror.read_at, int(now.timestamp()) if mirror.down else 0)
-    top.html(Ready(feed.shared(("top", *tick, mirror.hidden), lambda: figures(mirror, now))))
-    key = ("board", *tick, wanted, cause, number, mirror.hidden)
-    st.html(Ready(feed.shared(key, lambda: drawn(mirror, wanted, cause, number, now))))
+    # Once for all who see as much and are offered as much.
+    offered = allowed.offered()
+    whose = (*tick, mirror.hidden, offered)
+    top.html(Ready(feed.shared(("top", *whose), lambda: figures(mirror, now, offered))))
+    key = ("board", *whose, wanted, cause, number)
+    st.html(Ready(feed.shared(key, lambda: drawn(mirror, wanted, cause, number, now, offered))))
 
 
 def outline(mirror: Mirror, wanted: Wanted, cause: Cause, idle: bool) -> tuple[object, ...]:
@@ -82,22 +88,28 @@ def matching(mirror: Mirror, wanted: Wanted, cause: Cause) -> int:
     return mirror.page(wanted.query, Sort.read(wanted.sort or "-created"), 1, PAGE_SIZE).total
 
 
-def figures(mirror: Mirror, now: datetime) -> str:
-    return board_markup.figures(mirror.figures) + board_markup.concerns(mirror.concerns())
+def figures(mirror: Mirror, now: datetime, offered: frozenset[Action]) -> str:
+    return board_markup.figures(mirror.figures) + board_markup.concerns(mirror.concerns(), offered)
 
 
-def drawn(mirror: Mirror, wanted: Wanted, cause: Cause, number: int, now: datetime) -> str:
+def drawn(mirror: Mirror, wanted: Wanted, cause: Cause, number: int, now: datetime, offered: frozenset[Action]) -> str:
     """The live table as one piece of HTML."""
+    if not mirror.total and Action.RETRY not in offered:
+        return markup.empty("No jobs yet", "What people submit moves here.")
     if not mirror.total:
         return markup.empty(
             "No jobs yet", "Drop some documents and watch them move here.", "documents", "Submit documents"
         )
     if cause.key:
-        return of_cause(mirror, cause, number, now)
+        return of_cause(mirror, cause, number, now, offered)
     found = mirror.groups(wanted.query) if wanted.view == FAILURES else []
     tabs = board_markup.tabs(wanted, len(found))
     if wanted.view == FAILURES:
-        return tabs + (failures_markup.groups(found, wanted, now) if found else nothing_failed(wanted))
+        return tabs + (
+            failures_markup.groups(found, wanted, now, retry=Action.RETRY in offered)
+            if found
+            else nothing_failed(wanted)
+        )
     sort = Sort.read(wanted.sort or "-created")
     page = mirror.page(wanted.query, sort, number, PAGE_SIZE)
     count = board_markup.covered(mirror, page.first, len(page.rows), page.total)
@@ -106,7 +118,13 @@ def drawn(mirror: Mirror, wanted: Wanted, cause: Cause, number: int, now: dateti
         advice = "Take a word out of the search, or show all jobs."
         return tabs + count + markup.empty("No job matches this search", advice, everything, "Show all jobs")
     waits = Line(mirror).short
-    return tabs + count + board_markup.jobs(page.rows, now, sort=sort, wanted=wanted, waits=waits, reason=mirror.reason)
+    return (
+        tabs
+        + count
+        + board_markup.jobs(
+            page.rows, now, sort=sort, wanted=wanted, waits=waits, reason=mirror.reason, offered=offered
+        )
+    )
 
 
 def nothing_failed(wanted: Wanted) -> str:
@@ -116,14 +134,14 @@ def nothing_failed(wanted: Wanted) -> str:
     return markup.empty("No failure matches this search", "Take a word out of it.", everything, "Show all failures")
 
 
-def of_cause(mirror: Mirror, cause: Cause, number: int, now: datetime) -> str:
+def of_cause(mirror: Mirror, cause: Cause, number: int, now: datetime, offered: frozenset[Action]) -> str:
     """One cause and its jobs."""
     group = failures.group_of(mirror, cause)
     if group is None:
         back = Wanted(view=FAILURES).address()
         return markup.empty("Nothing of this cause stands any more", "It was retried or deleted.", back, "All failures")
     rows = rows_of(mirror, group, number)
-    table = board_markup.jobs(rows, now, reason=partial(mirror.reason, key=cause.key))
+    table = board_markup.jobs(rows, now, reason=partial(mirror.reason, key=cause.key), offered=offered)
     return failures_markup.head(group, cause.within, now) + table
 
 
@@ -180,7 +198,8 @@ def foot(wanted: Wanted, cause: Cause, last: int) -> int:
 
 with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
     st.title("Board")
-    st.page_link("views/documents.py", label="Submit documents", icon=":material/upload_file:")
+    if allowed.may(Right.SUBMIT):
+        st.page_link("views/documents.py", label="Submit documents", icon=":material/upload_file:")
 
 OUTLINE.touched()
 board_asking.told()

@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard import (
     actions,
+    allowed,
     asking,
     connection,
     format,
@@ -20,6 +21,7 @@ from dashboard import (
     versions,
 )
 from tasks import catalog
+from tasks.access import Right
 from tasks.errors import IngestboardError
 from tasks.ledger.control import COLLECTION_NAME
 from tasks.settings import Settings
@@ -64,8 +66,8 @@ def show(name: str, settings: Settings, now: datetime) -> None:
     opened = next((label for label in labels if tabs[label].open), labels[0])
     if held and opened != HELD:
         notice.warning(
-            f"A gate holds {format.counted(len(held), 'snapshot')} of {name} back: look at it under {HELD}, then "
-            "publish or discard it.",
+            f"A gate holds {format.counted(len(held), 'snapshot')} of {name} back: look at it under {HELD}"
+            f"{', then publish or discard it' if allowed.may(Right.PUBLISH_HELD) else ''}.",
             icon=":material/front_hand:",
         )
     with tabs[opened]:
@@ -89,14 +91,8 @@ names = [row.name for row in rows]
 names += waiting(settings, names)
 if not names:
     asking.done("", names)
-    st.html(
-        markup.empty(
-            "No collection yet",
-            "A collection appears here when its first job has published.",
-            "documents",
-            "Submit documents",
-        )
-    )
+    way = ("documents", "Submit documents") if allowed.may(Right.SUBMIT) else ()
+    st.html(markup.empty("No collection yet", "A collection appears here when its first job has published.", *way))
 else:
     asked = st.query_params.get("name", "")
     if asked and asked not in names:

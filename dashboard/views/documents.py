@@ -12,8 +12,20 @@ from typing import BinaryIO
 import streamlit as st
 from redis.exceptions import RedisError
 
-from dashboard import connection, estimates, folder_sync, format, markup, outage, previews, recipe_form
+from dashboard import (
+    actions,
+    allowed,
+    connection,
+    estimates,
+    folder_sync,
+    format,
+    markup,
+    outage,
+    previews,
+    recipe_form,
+)
 from tasks import catalog
+from tasks.access import Right
 from tasks.errors import CollectionNameRefused, IngestboardError
 from tasks.ledger.control import COLLECTION_NAME
 from tasks.ledger.records import Receipt
@@ -162,6 +174,13 @@ def submit(source: str, files: list[tuple[str, BinaryIO]], folder: Path | None, 
 settings = connection.redis().settings
 st.title("Documents")
 outage.banner_if_down()
+if not allowed.may(Right.SUBMIT):
+    if st.session_state.get(f"submit-{token()}"):
+        actions.refuse(Right.SUBMIT, "documents", "submit")
+    actions.told()
+    advice = "Submitting documents takes the role operator; an administrator gives it."
+    st.html(markup.empty("You look, others submit", advice, "./", "Show the board"))
+    st.stop()
 st.caption(
     "PDF, Word, PowerPoint, Excel, OpenDocument, RTF, EPUB, e-mail, HTML, XML, Markdown, CSV, JSON, plain text, "
     "scans and pictures, and zip archives of these. "

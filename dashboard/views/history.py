@@ -6,10 +6,11 @@ from datetime import UTC, datetime, time, timedelta
 
 import streamlit as st
 
-from dashboard import charts, connection, csv_export, markup, outage, panels
+from dashboard import allowed, charts, connection, csv_export, markup, outage, panels
 from dashboard.markup import Column, Figure, safe
 from dashboard.pace import watched
 from dashboard.panels import CUSTOM, PANELS, RANGES, Panel
+from tasks.access import Right
 from tasks.ledger import history
 from tasks.ledger.buckets import OTHER, UPKEEP
 from tasks.ledger.history import Series
@@ -21,7 +22,7 @@ NAMES = {OTHER: "Other collections", UPKEEP: "Jobs without documents"}
 
 
 @st.cache_resource(ttl=20, max_entries=64, show_spinner=False)
-def series_of(collection: str, since: datetime, until: datetime, step_s: int, hidden: tuple[str, ...] = ()) -> Series:
+def series_of(collection: str, since: datetime, until: datetime, step_s: int, sight: tuple[str, ...] = ()) -> Series:
     """The figures, read once for all viewers who look at the same time and see as much."""
     return history.series(connection.redis().ledger, collection, since, until, step_s)
 
@@ -56,9 +57,10 @@ def asked_time() -> tuple[timedelta | None, datetime, datetime, int]:
 
 def asked_collection(known: tuple[str, ...]) -> str:
     """The collection to show; '' for all of them."""
-    options = [*known, OTHER, UPKEEP]
+    # What mixes the figures of collections is for those who see all of them.
+    options = [*known] if connection.redis().person.limited else [*known, OTHER, UPKEEP]
     asked = st.query_params.get("collection", "")
-    if asked and asked not in options:
+    if asked and asked not in options and not connection.redis().person.limited:
         options = [asked, *options]
     return (
         st.selectbox(
@@ -83,7 +85,7 @@ def shown() -> None:
         # To the minute, so that viewers share what is read.
         until = now.replace(second=0, microsecond=0) + timedelta(minutes=1)
         since = until - back
-    series = series_of(collection, since, until, step_s, connection.redis().person.hidden)
+    series = series_of(collection, since, until, step_s, connection.redis().person.sight)
     late(series, now)
     total = series.total()
     if not (total.started or total.ended or total.documents or total.oldest_s):
@@ -155,14 +157,9 @@ def late(series: Series, now: datetime) -> None:
 
 def nothing(series: Series) -> None:
     if series.rolled_up_at is None:
-        st.html(
-            markup.empty(
-                "No history yet",
-                "Figures appear here with the first job that runs, and stay when jobs leave the board.",
-                "documents",
-                "Submit documents",
-            )
-        )
+        way = ("documents", "Submit documents") if allowed.may(Right.SUBMIT) else ()
+        advice = "Figures appear here with the first job that runs, and stay when jobs leave the board."
+        st.html(markup.empty("No history yet", advice, *way))
     else:
         st.html(markup.empty("Nothing happened in this time", "Choose a longer time or another collection.", "history"))
 
@@ -171,7 +168,7 @@ st.title("History")
 outage.banner_if_down()
 back, since, until, step_s = asked_time()
 minute = datetime.now(UTC).replace(second=0, microsecond=0)
-known = series_of("", minute, minute, 60, connection.redis().person.hidden).collections
+known = series_of("", minute, minute, 60, connection.redis().person.sight).collections
 filters = st.container(horizontal=True, vertical_alignment="center")
 with filters:
     collection = asked_collection(known)

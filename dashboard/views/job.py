@@ -10,6 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import (
     actions,
+    allowed,
     bulk_outcome,
     company,
     connection,
@@ -106,7 +107,7 @@ def documents(detail: Detail, number: int) -> str:
     shown = detail.documents[start : start + DOCUMENTS_PAGE]
     if not shown:
         return '<div class="ib ib-soft">This job has no documents.</div>'
-    return job_markup.documents(shown, detail.row)
+    return job_markup.documents(shown, detail.row, retry=allowed.does(Action.RETRY))
 
 
 def documents_page(count: int) -> int:

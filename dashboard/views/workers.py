@@ -8,12 +8,24 @@ from functools import partial
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import actions, connection, deciding, format, markup, outage, tables, worker_actions, workers_markup
+from dashboard import (
+    actions,
+    allowed,
+    connection,
+    deciding,
+    format,
+    markup,
+    outage,
+    tables,
+    worker_actions,
+    workers_markup,
+)
 from dashboard.actions import Question
 from dashboard.mirror import Mirror
 from dashboard.pace import Outline, of, watched
 from dashboard.readings import Seen
 from dashboard.workers_markup import Host, Standing, standing
+from tasks.access import Right
 from tasks.ledger import Ledger, fleet
 from tasks.ledger.records import PoolRow, WorkerRow
 
@@ -86,7 +98,7 @@ def live(top: DeltaGenerator) -> None:
     staff = seen.value
     rows = staff.chosen(host, states)
     OUTLINE.redraw_unless(*outline(staff, len(rows)))
-    hidden = connection.redis().person.hidden
+    hidden = connection.redis().person.sight
     if seen.down:
         outage.inline(seen.age_s)
     hosts = staff.hosts()
@@ -168,9 +180,8 @@ def open_question(staff: Staff) -> None:
         "What it has in hand goes to another worker at once, as a new attempt. Should it wake, it can write nothing "
         "and ends itself."
     )
-    deciding.put(
-        Question("Write this worker off?", body, "Write off", "Wait for it"), partial(worker_actions.write_off, name)
-    )
+    question = Question("Write this worker off?", body, "Write off", "Wait for it")
+    deciding.put(question, partial(worker_actions.write_off, name), right=Right.WRITE_OFF)
 
 
 def processes(staff: Staff) -> tuple[str, tuple[str, ...], int]:
@@ -195,8 +206,9 @@ host, number = "", 1
 states: tuple[str, ...] = ()
 with views[view]:
     if view == HOSTS:
-        with st.container(border=True):
-            worker_actions.host_card(staff.hosts())
+        if allowed.may(Right.SCALE):
+            with st.container(border=True):
+                worker_actions.host_card(staff.hosts())
     else:
         host, states, number = processes(staff)
     st.session_state["workers:shown"] = (view, host, states, number)

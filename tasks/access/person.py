@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -11,6 +10,15 @@ from tasks.access.rights import NEEDS, Right, Role, at_least
 
 # What may be the name of a collection, in a sentence.
 WORDS = re.compile(r"[A-Za-z0-9_-]+")
+# What is of no collection as well, which no pattern of the roles file can name.
+EVERYTHING = ("", "*")
+
+
+def hides(patterns: tuple[str, ...], collection: str) -> bool:
+    """Whether a collection is among those that the patterns hide; '' is what is of no collection."""
+    if not collection:
+        return "" in patterns
+    return any(fnmatchcase(collection, pattern) for pattern in patterns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,24 +40,21 @@ class Person:
 
     def sees(self, collection: str) -> bool:
         """Whether they may see a collection, its jobs and its names. What is of no collection everybody sees."""
-        if not self.may(Right.SEE):
-            return False
-        return not (self.hidden and any(fnmatchcase(collection, pattern) for pattern in self.hidden))
+        return not hides(self.sight, collection)
 
     def reads(self, told: str) -> bool:
         """Whether they may read a sentence: no word in it is the name of a collection that they do not see."""
-        return not self.hidden or all(map(self.sees, WORDS.findall(told)))
+        return not self.limited or all(map(self.sees, WORDS.findall(told)))
+
+    @property
+    def sight(self) -> tuple[str, ...]:
+        """What they do not see, as patterns. Equal for all who see as much: what is kept for some is kept by this."""
+        return self.hidden if self.may(Right.SEE) else EVERYTHING
 
     @property
     def limited(self) -> bool:
         """Whether there is anything that they may not see."""
-        return bool(self.hidden) or not self.may(Right.SEE)
-
-    def hidden_among(self, collections: Iterable[str]) -> frozenset[str]:
-        """Those of the collections that they may not see."""
-        if not self.limited:
-            return frozenset()
-        return frozenset(name for name in collections if not self.sees(name))
+        return bool(self.sight)
 
     def signs(self, by: str = "") -> str:
         """The name for the record: their own, whatever was said; a program signs for others."""

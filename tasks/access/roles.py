@@ -123,6 +123,10 @@ class Roles:
         # A name is whatever somebody told their provider: the record takes the address.
         return Person((email or name)[:LONGEST_NAME], role, email, groups, tuple(sorted(hidden)))
 
+    def asked_for(self) -> tuple[tuple[str, str, frozenset[str]], ...]:
+        """Name, address and groups of those who were looked up since the file changed."""
+        return tuple(self._known)
+
     def limited(self, collection: str) -> bool:
         """Whether a collection is for some alone."""
         return any(fnmatchcase(collection, pattern) for pattern, _ in self.limits)
@@ -195,21 +199,25 @@ class RolesFile:
     def write(self, content: str, *, before: str) -> Roles:
         """Put another text in its place, whole or not at all, unless somebody else did since `before` was read.
 
-        Raises RolesUnreadable.
+        A file that is not there yet is made, when `before` is ''. Raises RolesUnreadable.
         """
         made = parse(content, path=str(self.path))
         with self._lock:
-            if self.content() != before:
+            path = self.path.resolve()  # a link stays a link
+            there = path.exists()
+            if (self.content() if there else "") != before:
                 raise RolesUnreadable(path=self.path, reason="somebody else changed it meanwhile; load it again")
             try:
-                descriptor, temporary = tempfile.mkstemp(prefix="_tmp-roles-", dir=self.path.parent)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                descriptor, temporary = tempfile.mkstemp(prefix="_tmp-roles-", dir=path.parent)
                 try:
                     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                         file.write(content)
                         file.flush()
                         os.fsync(file.fileno())
-                    Path(temporary).chmod(self.path.stat().st_mode & 0o777)
-                    os.replace(temporary, self.path)
+                    if there:
+                        Path(temporary).chmod(path.stat().st_mode & 0o777)
+                    os.replace(temporary, path)
                 except BaseException:
                     Path(temporary).unlink()
                     raise

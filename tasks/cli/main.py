@@ -23,6 +23,7 @@ from tasks.cli import (  # noqa: F401
     jobs,
     previews,
     programs,
+    roles,
     steering,
     tokens,
     upkeep,

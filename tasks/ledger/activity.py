@@ -15,8 +15,11 @@ from typing import Any
 from tasks.ledger import keys
 from tasks.ledger.connection import Ledger
 from tasks.ledger.records import text, whole
+from tasks.ledger.sight import hidden_jobs
 
 JOB = re.compile(r"[0-9a-f]{12}")
+CAUSE = re.compile(r"[0-9a-f]{16}")  # the key of a group of failures
+ON_TOKENS = frozenset({"make token", "revoke token"})  # the ids of tokens look like those of jobs
 BATCH = 2_000
 LOOKED_THROUGH = 20_000  # rows of the stream that one page reads at most: about 0.2 s
 
@@ -113,24 +116,18 @@ def page(ledger: Ledger, wanted: Wanted | None = None, *, before: str = "", limi
 def _seen(ledger: Ledger, rows: Sequence[ActivityRow]) -> frozenset[str]:
     """Ids of the rows that this person may read: about no job that they do not see, naming no such collection.
 
-    A job that is gone tells its collection no more, so that its rows are for those who see everything.
+    A job that is gone tells its collection no more, so that its rows are for those who see everything. So are those
+    about a cause of failures, which quote it, but for their own.
     """
     person = ledger.person
-    jobs = sorted({row.subject for row in rows if JOB.fullmatch(row.subject)})
-    with ledger.redis.pipeline(transaction=False) as pipe:
-        for job_id in jobs:
-            pipe.hmget(keys.job(job_id), "state", "collection")
-        found = pipe.execute() if jobs else []
-    there = {
-        job_id
-        for job_id, (state, collection) in zip(jobs, found, strict=True)
-        if state is not None and person.sees(text(collection))
-    }
+    jobs = {row.subject for row in rows if JOB.fullmatch(row.subject) and row.action not in ON_TOKENS}
+    hidden = hidden_jobs(ledger, sorted(jobs))
     return frozenset(
         row.id
         for row in rows
-        if (row.subject in there or not JOB.fullmatch(row.subject))
+        if row.subject not in hidden
         and person.sees("")
+        and (row.by == person.signs() or not CAUSE.fullmatch(row.subject))
         and person.reads(row.subject)
         and person.reads(row.result)
     )

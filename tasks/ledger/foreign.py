@@ -1,7 +1,8 @@
 """The RQ queues and jobs of every program on this Redis, as they are stored: read models for the Queues page.
 
 Nothing that another program wrote is unpickled, imported or decompressed without a limit, and no read runs RQ's
-cleanup, which can fail jobs. A page of jobs costs one round trip, a job two, all queues three, however deep.
+cleanup, which can fail jobs. A page of jobs costs one round trip, a job two, all queues three, however deep;
+for who does not see every collection one more.
 What may be done to such a job is in `tasks.ledger.control`.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,6 +28,7 @@ from tasks.ledger.foreign_rows import (
 )
 from tasks.ledger.opcodes import keys_of
 from tasks.ledger.records import moment, number, text, whole
+from tasks.ledger.sight import hidden_jobs
 from tasks.ledger.unpacking import inflated, traceback_of
 from tasks.settings import QUEUES
 
@@ -47,6 +50,7 @@ LISTENERS_READ = 1_000
 VALUE_BYTES = 4096  # longest text of a job that a list shows
 TEXT_BYTES = 256 * 1024  # longest value that a job's own page reads
 LINKS = 50
+FOR_OTHERS = "A part of a job that is for others"
 RANKS = 100_000  # how deep a job is looked for in its queue
 HEADS = 5  # jobs at the head of a queue whose waits are compared: one put in front is younger than those behind it
 ID_BYTES = 200
@@ -124,11 +128,25 @@ def page(ledger: Ledger, queue: str, registry: str, page_number: int = 1, size: 
     total, *found = ledger.run(
         "foreign_page", [], [source, ORDERS[registry], first, first + size - 1, prefix, VALUE_BYTES, *LISTED]
     )
-    return RegistryPage(queue, registry, tuple(_row(one) for one in found), int(total), first)
+    return RegistryPage(queue, registry, _untold(ledger, [_row(one) for one in found]), int(total), first)
+
+
+def _untold(ledger: Ledger, rows: Sequence[ForeignRow]) -> tuple[ForeignRow, ...]:
+    """The same without what tells of jobs of ours that this person does not see: that a part is there is all."""
+    hidden = hidden_jobs(ledger, sorted({owner_of(row.description) for row in rows} - {""}))
+    return tuple(
+        replace(row, id=fleet.UNTOLD, description=FOR_OTHERS, worker="", openable=False)
+        if owner_of(row.description) in hidden
+        else row
+        for row in rows
+    )
 
 
 def job(ledger: Ledger, rq_id: str) -> ForeignJob:
-    """One RQ job with its runs and links. Two round trips. Raises ForeignJobNotFound."""
+    """One RQ job with its runs and links. Two round trips, and another one for who does not see every collection.
+
+    Raises ForeignJobNotFound, also for a part of a job of ours that they do not see.
+    """
     origin = _origin(ledger, rq_id)
     if origin is None:
         raise ForeignJobNotFound(job=rq_id)
@@ -149,7 +167,10 @@ def job(ledger: Ledger, rq_id: str) -> ForeignJob:
     )
     if text(reply[0]) != "hash":
         raise ForeignJobNotFound(job=rq_id)
-    return _job(ledger, rq_id, origin, reply)
+    found = _job(ledger, rq_id, origin, reply)
+    if (owner := owner_of(found.description)) and hidden_jobs(ledger, [owner]):
+        raise ForeignJobNotFound(job=rq_id)
+    return found
 
 
 def standing(ledger: Ledger, rq_id: str) -> tuple[str, str]:

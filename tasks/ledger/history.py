@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from tasks.errors import CollectionNotFound
 from tasks.ledger import keys
-from tasks.ledger.buckets import ALL, DAY, RESOLUTIONS, Bucket, Resolution, decode
+from tasks.ledger.buckets import ALL, DAY, OTHER, RESOLUTIONS, UPKEEP, Bucket, Resolution, decode
 from tasks.ledger.connection import Ledger
 from tasks.ledger.records import number, text, whole
 from tasks.ledger.rolling import fact_at, roll_up
@@ -53,16 +53,16 @@ def series(ledger: Ledger, collection: str, since: datetime, until: datetime, st
     """The figures of a collection ('' for all of them) in steps of about `step_s`, in one round trip.
 
     Who does not see every collection has what they see for all of them; that costs a second round trip. Raises
-    CollectionNotFound for a collection that they do not see. The step becomes a whole number of the finest buckets
-    that reach back to `since`, and long enough for 2,000 points.
+    CollectionNotFound for a collection that they do not see, and for what mixes some that they may not.
+    The step becomes a whole number of the finest buckets that reach back to `since`, and long enough for 2,000 points.
     """
     person = ledger.person
     asked = [collection or ALL]
     if person.limited:
-        if collection and not person.sees(collection):
+        if collection in (OTHER, UPKEEP) or (collection and not person.sees(collection)):
             raise CollectionNotFound(name=collection)
         if not collection:
-            asked = [name for name in _known(ledger) if person.sees(name)]
+            asked = [name for name in _known(ledger) if name not in (OTHER, UPKEEP) and person.sees(name)]
     first, last = since.timestamp(), max(since, until).timestamp()
     step = resolution(first, step_s, datetime.now(UTC).timestamp())
     wanted = max(step_s, int((last - first) / POINTS_MOST) + 1)

@@ -29,6 +29,7 @@ from tasks.ledger.records import (
     text,
     whole,
 )
+from tasks.ledger.sight import as_told_to as as_told_to
 from tasks.ledger.sight import hidden_jobs as hidden_jobs
 from tasks.ledger.sight import must_see as must_see
 from tasks.ledger.states import STAGES, DocumentState, State
@@ -43,7 +44,7 @@ def job(ledger: Ledger, job_id: str) -> JobRow:
     fields = ledger.redis.hgetall(keys.job(job_id))
     if b"state" not in fields or not ledger.person.sees(text(fields.get(b"collection"))):
         raise JobNotFound(job=job_id)
-    return job_row(job_id, fields)
+    return as_told_to(ledger.person, job_row(job_id, fields))
 
 
 def _must_see_job(ledger: Ledger, job_id: str) -> None:
@@ -150,6 +151,7 @@ def page(
     while batch := ledger.redis.zrevrange(keys.JOBS, start, start + SCAN - 1):
         for row in _rows(ledger, batch):
             if sees(row.collection) and matches(row, states=states, collection=collection, owner=owner, text=text):
+                row = as_told_to(ledger.person, row)
                 if offset <= found < offset + limit:
                     matching.append(row)
                 found += 1

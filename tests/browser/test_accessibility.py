@@ -39,6 +39,7 @@ PAGES = {
     "history": "/history",
     "history as tables": "/history?as=Tables",
     "activity": "/activity",
+    "access": "/access",
 }
 
 

@@ -1,4 +1,9 @@
-"""Pages through AppTest: the whole app over a ledger of the test's own, opened at an address."""
+"""Pages through AppTest: the whole app over a ledger of the test's own, opened at an address.
+
+AppTest cannot sign in. A test that is about roles says who sits in front of the pages with the fixture `sits`, which
+takes the place of what a provider, a proxy or the sidebar's field would say (`dashboard.who.person`); everything behind
+that is the product. Calling it again is a role that changed while the page was open.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +17,13 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Button
 
-from dashboard import connection
+from dashboard import connection, who
+from tasks.access import Person
 from tasks.ledger import Ledger
 
 APP = Path(__file__).parents[2] / "dashboard" / "app.py"
 Open = Callable[..., AppTest]
+Sits = Callable[[Person], None]
 
 
 @pytest.fixture
@@ -58,6 +65,16 @@ def words_of(page: AppTest) -> str:
 def button(page: AppTest, label: str) -> Button:
     """The button with that label."""
     return next(one for one in page.button if one.label == label)
+
+
+@pytest.fixture
+def sits(monkeypatch: pytest.MonkeyPatch) -> Sits:
+    """Put this person in front of the pages from now on."""
+
+    def sit(person: Person) -> None:
+        monkeypatch.setattr(who, "person", lambda settings: person)
+
+    return sit
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tasks.ledger import Ledger, activity, control, keys
+from tasks.access import Person, Role
+from tasks.ledger import Ledger, activity, control, keys, tokens
 from tasks.ledger.activity import Wanted
 from tests.factories import submitted
 from tests.pages.conftest import Open, html_of, words_of
@@ -129,6 +130,15 @@ def test_what_was_refused_is_marked_and_found(open_page: Open, board_ledger: Led
     assert "Refused No." in words_of(page)
     assert "ana" not in words_of(page)
     assert "<i>x" not in html_of(page)
+
+
+def test_a_token_on_the_record_is_no_job(open_page: Open, board_ledger: Ledger) -> None:
+    eve = Person("eve", Role.VIEWER, hidden=("hr-*",))
+    _, made = tokens.make(board_ledger.held_by(eve), "ci", role=Role.VIEWER, days=1)
+    page = open_page("activity")
+    assert f"eve make token {made.id}" in words_of(page)
+    assert "job?job=" not in html_of(page)
+    assert len(activity.page(board_ledger.held_by(eve)).rows) == 1
 
 
 def test_a_page_says_from_where_it_is_looked_at(open_page: Open, board_ledger: Ledger) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tasks import bulk, catalog, kinds
-from tasks.access import NEEDS, NOBODY, PROGRAM, Person, Right, Role, at_least
+from tasks.access import NEEDS, NOBODY, PROGRAM, Person, Right, Role, RolesFile, at_least
 from tasks.errors import CollectionNotFound, IngestboardError, JobNotFound, NotAllowed, SubmissionRefused
 from tasks.kinds import CleanArguments, ExportArguments, HeldArguments, PruneArguments, RollBackArguments
 from tasks.ledger import (
@@ -119,7 +120,7 @@ DOORS: dict[Right, list[Door]] = {
     Right.MAKE_TOKENS: [lambda ledger: tokens.make(ledger, "ci", role=Role.VIEWER, days=1)],
     Right.REVOKE_TOKENS: [lambda ledger: tokens.revoke(ledger, "0" * 12)],
     Right.READ_RECORD: [lambda ledger: control.permit(ledger, Right.READ_RECORD, "record")],
-    Right.SET_ROLES: [lambda ledger: control.permit(ledger, Right.SET_ROLES, "roles")],
+    Right.SET_ROLES: [lambda ledger: control.set_roles(ledger, RolesFile(Path("/nowhere")), "", before="")],
     Right.UPKEEP: [control.forget_workers, tokens.forget_expired],
 }
 # What is exported by `control` and is no action of a person.

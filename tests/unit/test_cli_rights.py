@@ -82,10 +82,13 @@ COMMANDS: dict[str, list[tuple[list[str], Right]]] = {
     ],
     "rebuild": [(["contracts"], Right.REBUILD)],
     "clean": [([], Right.CLEAN)],
+    "roles show": [([], Right.SET_ROLES)],
+    "roles set": [(["FILE"], Right.SET_ROLES)],
 }
 # Commands that ask the board nothing, and why they take no right.
 NO_RIGHT = {
     "preview": "cuts a file of whoever runs it, and reads nothing of the board",
+    "roles check": "reads a text of whoever runs it, and nothing of the board",
     "up": "starts the programs: that takes an account on this machine",
     "worker": "as up",
     "dashboard": "as up",
@@ -98,7 +101,6 @@ NO_COMMAND = {
     Right.REQUEUE_FOREIGN: "RQ brings commands of its own for the jobs of other programs",
     Right.STOP_FOREIGN: "as above",
     Right.DELETE_FOREIGN: "as above",
-    Right.SET_ROLES: "the roles file is a file",
 }
 CASES = [(name, at, right) for name, asked in COMMANDS.items() for at, (_, right) in enumerate(asked)]
 

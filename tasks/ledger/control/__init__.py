@@ -3,12 +3,13 @@
 Each function answers with a receipt or a sentence, or raises an error that is a sentence; a lost race is such a
 sentence. Whether the person may is asked in each of them, by `permission`. `submission` and `writing` make jobs,
 `acting` stops and retries them, `steering` is about queues, workers and pools, `foreign` about the RQ jobs of other
-programs.
+programs, `naming` about who may do what.
 """
 
 from tasks.ledger.control.acting import PAST, RIGHTS, act, cancel, delete, reprioritise, retry
 from tasks.ledger.control.audit import record
 from tasks.ledger.control.foreign import delete_foreign, move_foreign, requeue_foreign, stop_foreign
+from tasks.ledger.control.naming import set_roles
 from tasks.ledger.control.permission import permit
 from tasks.ledger.control.room import look_for_room
 from tasks.ledger.control.steering import (
@@ -67,6 +68,7 @@ __all__ = [
     "retry",
     "scale",
     "set_gates",
+    "set_roles",
     "stop_foreign",
     "submit",
     "submit_many",

@@ -15,7 +15,7 @@ from tasks.access import Right
 from tasks.errors import ActionRefused, IngestboardError, JobNotFound, SubmissionRefused, TooLateToCancel
 from tasks.ledger import fleet, keys, monitor, queues, store
 from tasks.ledger.connection import Ledger
-from tasks.ledger.control import audit, steering
+from tasks.ledger.control import again, audit, steering
 from tasks.ledger.control.permission import permit
 from tasks.ledger.control.submission import AT_ONCE, counted
 from tasks.ledger.control.writing import cut, deliver_all, window
@@ -118,7 +118,11 @@ def _asked(ledger: Ledger, action: Action, ids: Sequence[str], by: str, work: Wo
         told = [(job_id, str(JobNotFound(job=job_id))) for job_id in ids if job_id in hidden]
         audit.record_all(ledger, action.value, told, by=by, refused=hidden)
     seen = [job_id for job_id in ids if job_id not in hidden]
-    answers = dict(zip(seen, work(ledger, seen, by), strict=True)) if seen else {}
+    answers: dict[str, Answer] = dict(again.refused(ledger, seen)) if action is Action.RETRY else {}
+    if answers:
+        seen = [job_id for job_id in seen if job_id not in answers]
+    if seen:
+        answers |= zip(seen, work(ledger, seen, by), strict=True)
     return [answers[job_id] if job_id in answers else JobNotFound(job=job_id) for job_id in ids]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from tasks.access import Right
+from tasks.access import PROGRAM, Right
 from tasks.errors import (
     ActionRefused,
     CollectionNameRefused,
@@ -200,7 +200,8 @@ def _take_back(ledger: Ledger, worker: str, job_id: str, shard: str) -> bool:
         return False
     attempt, before = whole(reply[1]), whole(reply[2])
     try:
-        row = monitor.job(ledger, job_id)
+        # Whoever wrote the worker off: what it had in hand of jobs that they do not see goes on as well.
+        row = monitor.job(ledger.held_by(PROGRAM), job_id)
         if shard == store.PUBLISH and row.kind in (INGEST, REBUILD):
             locks.free(ledger, row.collection, locks.holder(job_id, before))
             return True
