@@ -48,6 +48,8 @@ CODES: dict[type[IngestboardError], tuple[int, str]] = {
     errors.ViewRefused: INVALID,
     errors.QueryRefused: INVALID,
     errors.ExportRefused: INVALID,
+    errors.RolesUnreadable: INVALID,
+    errors.RolesRefused: CONFLICT,
     errors.FileUnreadable: INVALID,
     errors.SearchFailed: (422, "search_failed"),
     errors.AllowanceUsed: (429, "allowance_used"),

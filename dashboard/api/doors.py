@@ -16,9 +16,7 @@ DOORS: tuple[Door, ...] = (
 )
 
 # Rights of people that no door makes use of, and why.
-NO_DOOR = {
-    Right.SET_ROLES: "the roles file is changed on the page Access or on the machine that it lies on, by a person",
-}
+NO_DOOR: dict[Right, str] = {}
 
 assert len({(door.method, door.path) for door in DOORS}) == len(DOORS), "two doors are one"
 assert all(NEEDS[door.right] for door in DOORS), "a door without a right of people"

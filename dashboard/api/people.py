@@ -6,9 +6,10 @@ from typing import Any
 
 from pydantic import Field
 
+from dashboard import who
 from dashboard.api.door import Asked, Door, Said
 from tasks.access import Right, Role
-from tasks.ledger import tokens
+from tasks.ledger import control, tokens
 from tasks.telling import person_object
 
 
@@ -20,6 +21,11 @@ class Making(Said):
     label: str = Field(min_length=1, max_length=tokens.LONGEST_LABEL, description="what it is for")
     role: Role = Field(default=Role.VIEWER, description="at most that of the token that asks")
     days: float = Field(default=30, gt=0, le=tokens.DAYS_MOST, description="at most those that are left to that token")
+
+
+class RolesSaid(Said):
+    content: str = Field(description="the whole text of the roles file")
+    before: str = Field(description="the text that it replaces, as it was read")
 
 
 def me(asked: Asked) -> dict[str, Any]:
@@ -38,6 +44,17 @@ def made(asked: Asked) -> dict[str, Any]:
 
 def revoked(asked: Asked) -> dict[str, str]:
     return {"sentence": tokens.revoke(asked.ledger, asked.path["token"])}
+
+
+def roles(asked: Asked) -> dict[str, str]:
+    control.permit(asked.ledger, Right.SET_ROLES, "roles", action="show roles")
+    file = who.roles(asked.settings)
+    return {"content": file.content() if file.path.exists() else "", "trouble": file.trouble}
+
+
+def roles_set(asked: Asked) -> dict[str, str]:
+    said = asked.says(RolesSaid)
+    return {"sentence": control.set_roles(asked.ledger, who.roles(asked.settings), said.content, before=said.before)}
 
 
 DOORS = [
@@ -60,5 +77,15 @@ DOORS = [
         revoked,
         "Let a token open nothing from now on",
         also={Right.REVOKE_TOKENS: {}},
+    ),
+    Door("GET", "/roles", Right.SET_ROLES, roles, "The text of the roles file"),
+    Door(
+        "PUT",
+        "/roles",
+        Right.SET_ROLES,
+        roles_set,
+        "Put another text in its place",
+        body=RolesSaid,
+        example={"content": "[roles]", "before": ""},
     ),
 ]

@@ -163,7 +163,7 @@ def test_every_error_has_a_status_and_a_code() -> None:
     elsewhere = {
         *("SettingsError", "RedisMissing", "RedisNotStarted", "AlreadyRunning", "ProgramEnded", "PortUnusable"),
         *("DocumentFailed", "DocumentPastLimit", "EmbedderUnusable", "EmbedderFailed", "EmbedderBusy", "ReaderLost"),
-        *("RolesUnreadable", "SignInUnusable", "NoSignIn"),
+        *("SignInUnusable", "NoSignIn"),
         *("Stopping", "Canceled", "Fenced", "Yielded", "HandedBack", "JobFailed", "NotRunning", "RequestRefused"),
         "IngestboardError",
     }

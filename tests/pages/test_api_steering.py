@@ -120,3 +120,20 @@ def test_a_token_makes_no_more_than_itself(asked: Api, fake_ledger: Ledger) -> N
     gone = asked.client.delete(f"{ROOT}/tokens/{made['token']['id']}", headers=lesser.headers)
     assert gone.status_code == 200
     assert asked.client.get(f"{ROOT}/me", headers=lesser.headers).status_code == 401
+
+
+def test_the_roles_file_is_read_and_replaced(asked: Api, fake_ledger: Ledger) -> None:
+    def put(status: int, content: str, before: str) -> Any:
+        sent = {"content": content, "before": before}
+        answer = asked.client.put(f"{ROOT}/roles", json=sent, headers=asked.headers)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    content = asked.get("/roles")["content"]
+    assert "admin@example.com" in content
+    assert "somebody else changed it" in put(422, content, "older")["error"]
+    assert put(409, '[roles]\nadmin = ["ben@example.com"]', content)["code"] == "conflict"
+    assert "cannot be used" in put(422, "[rolls]", content)["error"]
+    said = put(200, content.replace('"viewer@', '"ben@example.com", "viewer@'), content)
+    assert "viewer gains ben@example.com" in said["sentence"]
+    assert '"ben@example.com"' in fake_ledger.settings.roles_file.read_text()

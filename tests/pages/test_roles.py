@@ -142,7 +142,8 @@ def test_every_action_on_a_job_has_a_door_on_its_page() -> None:
 
 def test_whatever_the_dashboard_calls_to_change_something_has_a_door() -> None:
     called = set()
-    for path in (*ROOT.glob("*.py"), *ROOT.glob("views/*.py")):  # the HTTP API has a table of its own
+    pages = (path for path in ROOT.rglob("*.py") if path.parent.name != "api")  # whose doors are a table of their own
+    for path in pages:
         for module, name, plain in WRITES.findall(path.read_text("utf-8")):
             if plain or name:
                 called.add(plain or f"{module}.{name}")

@@ -71,6 +71,8 @@ COMMANDS: dict[str, list[tuple[list[str], Right]]] = {
     "token make": [(["ci", "--days", "0.001"], Right.MAKE_TOKENS)],
     "token list": [([], Right.SEE), (["--all"], Right.REVOKE_TOKENS)],
     "token revoke": [(["0" * 12], Right.REVOKE_TOKENS)],
+    "roles show": [([], Right.SET_ROLES)],
+    "roles set": [(["FILE"], Right.SET_ROLES)],
     "diff": [(["contracts", "000001", "000001"], Right.SEE)],
     "prune": [(["contracts"], Right.PRUNE), (["contracts", "--dry-run"], Right.SEE)],
     "export": [(["contracts", "x.jsonl"], Right.EXPORT)],
@@ -82,8 +84,6 @@ COMMANDS: dict[str, list[tuple[list[str], Right]]] = {
     ],
     "rebuild": [(["contracts"], Right.REBUILD)],
     "clean": [([], Right.CLEAN)],
-    "roles show": [([], Right.SET_ROLES)],
-    "roles set": [(["FILE"], Right.SET_ROLES)],
 }
 # Commands that ask the board nothing, and why they take no right.
 NO_RIGHT = {
