@@ -26,8 +26,8 @@ from benchmarks import report
 from benchmarks.report import Figures, milliseconds
 from benchmarks.stack import Stack, stack, watch
 from dashboard.feed import TICK_S, Feed, Mirror
-from dashboard.matching import Sort
-from dashboard.query import parse
+from dashboard.memory.matching import Sort
+from dashboard.memory.query import parse
 from tasks.ledger import Ledger, control, keys, store
 from tasks.ledger.changes import Reader
 from tasks.ledger.control import NewDocument

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import browser_side, connection, markup, outage, pace, roles_card, sign_in, who
+from dashboard import browser_side, connection, markup, outage, pace
+from dashboard.cards import roles_card, sign_in
+from dashboard.gate import who
 from tasks.errors import IngestboardError
 from tasks.ledger import origin
 

@@ -85,7 +85,7 @@
   }).observe(document.body, { childList: true, subtree: true });
 
   // --- the name that a person gave is kept -----------------------------------------------------------------------
-  // The page says which cookie it wants (dashboard/who.py); no script stands in the page, so it is set from here.
+  // The page says which cookie it wants (dashboard/gate/who.py); no script stands in the page, so it is set from here.
   const remember = document.getElementsByClassName("ib-remember");
   let remembered = "";
   const keep = () => {

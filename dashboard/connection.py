@@ -16,12 +16,12 @@ import streamlit as st
 from redis.exceptions import RedisError
 from streamlit.connections import BaseConnection
 
-from dashboard import who
-from dashboard.detail import Details
 from dashboard.feed import TICK_S, Feed
-from dashboard.mirror import Mirror
-from dashboard.readings import TICK_S as READING_S
-from dashboard.readings import Readings
+from dashboard.gate import who
+from dashboard.memory.detail import Details
+from dashboard.memory.mirror import Mirror
+from dashboard.memory.readings import TICK_S as READING_S
+from dashboard.memory.readings import Readings
 from dashboard.search import Answers
 from tasks import settings
 from tasks.access import PROGRAM, Person

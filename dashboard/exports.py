@@ -14,7 +14,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 
-from dashboard import connection, door, format
+from dashboard import connection, format
+from dashboard.gate import door
 from dashboard.markup import safe
 from tasks.access import Person
 from tasks.errors import IngestboardError, SubmissionRefused

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from redis.exceptions import RedisError
 
-from dashboard.mirror import BOARD_JOBS, PAGE_SIZE, Memory, Mirror
+from dashboard.memory.mirror import BOARD_JOBS, PAGE_SIZE, TICK_S, Memory, Mirror
 from tasks.errors import RedisUnreachable
 from tasks.ledger import packed
 from tasks.ledger.changes import Reader
@@ -26,7 +26,6 @@ from tasks.ledger.states import State
 
 __all__ = ["PAGE_SIZE", "TICK_S", "Feed", "Mirror"]
 
-TICK_S = 0.5
 BEAT_S = 5.0  # from one look at workers, pauses, usual times and failures to the next, unless something happened
 FIRST = 1_000  # jobs that a start shows at once
 PORTION = 1_000  # jobs that are read behind them at a time

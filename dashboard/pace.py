@@ -13,7 +13,8 @@ from typing import ParamSpec
 
 import streamlit as st
 
-from dashboard import connection, who
+from dashboard import connection
+from dashboard.gate import who
 from tasks.access import Person
 
 MOVING_S = 1.0

@@ -27,8 +27,9 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from streamlit import config
 
-from dashboard import api, browser_side, connection, exports, lighter, outage, protection, proxies, who
-from dashboard.door import HEALTH, Door
+from dashboard import api, browser_side, connection, exports, lighter, outage
+from dashboard.gate import protection, proxies, who
+from dashboard.gate.door import HEALTH, Door
 from tasks import settings
 from tasks.access import sign_in
 from tasks.errors import IngestboardError, PortUnusable
@@ -154,7 +155,7 @@ def serve() -> int:
             ws_per_message_deflate=bool(config.get_option("server.enableWebsocketCompression")),
             access_log=False,
             server_header=False,
-            proxy_headers=False,  # dashboard.proxies reads them, where they are believed
+            proxy_headers=False,  # dashboard.gate.proxies reads them, where they are believed
             log_level="warning",
             timeout_graceful_shutdown=STOP_WITHIN_S,
         )

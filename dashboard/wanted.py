@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
-from dashboard.query import Query, parse
+from dashboard.memory.query import Query, parse
 from tasks.ledger.states import State
 
 FAILURES = "failures"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dashboard.mirror import Memory, Mirror
+from dashboard.memory.mirror import Memory, Mirror
 from tasks.ledger import packed
 from tasks.ledger.packed import Packed
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from dashboard import connection
 from dashboard.api.uploading import Form
-from dashboard.mirror import Mirror
+from dashboard.memory.mirror import Mirror
 from tasks.access import Person, Right
 from tasks.ledger import Ledger
 from tasks.settings import Settings

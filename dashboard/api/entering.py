@@ -13,7 +13,8 @@ from collections import OrderedDict
 
 from starlette.requests import Request
 
-from dashboard import connection, who
+from dashboard import connection
+from dashboard.gate import who
 from tasks.access import Person, Role
 from tasks.errors import RequestRefused, TokenRefused
 from tasks.ledger import Ledger, tokens

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, Json
 
 from dashboard.api.door import Asked, Door, Said
-from dashboard.matching import Sort
-from dashboard.query import parse
+from dashboard.memory.matching import Sort
+from dashboard.memory.query import parse
 from tasks import bulk, submitting
 from tasks.access import Right
 from tasks.ledger import Ledger, control, monitor, waiting

@@ -19,8 +19,8 @@ from streamlit import runtime
 from dashboard import connection
 from dashboard.api import answers, entering, exposition
 from dashboard.api.exposition import Family, one
-from dashboard.mirror import Mirror
-from dashboard.query import Query, Term
+from dashboard.memory.mirror import Mirror
+from dashboard.memory.query import Query, Term
 from tasks import __version__, catalog, settings
 from tasks.access import PROGRAM
 from tasks.errors import NotAllowed, RedisUnreachable

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import Field
 
-from dashboard import who
 from dashboard.api.door import Asked, Door, Said
+from dashboard.gate import who
 from tasks.access import Right, Role
 from tasks.ledger import control, tokens
 from tasks.telling import person_object

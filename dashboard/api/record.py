@@ -9,7 +9,7 @@ from pydantic import Field
 
 from dashboard.api.door import Asked, Door, Said
 from dashboard.api.jobs import Text
-from dashboard.query import parse
+from dashboard.memory.query import parse
 from tasks.access import Right
 from tasks.ledger import activity, chain, control, failures, history, saved
 from tasks.telling import plain

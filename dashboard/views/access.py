@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import access_markup, actions, connection, outage, roles_card, tokens_card
+from dashboard import connection, outage
+from dashboard.acting import actions
+from dashboard.cards import roles_card, tokens_card
+from dashboard.drawing import access_markup
 
 st.title("Access")
 outage.banner_if_down()

@@ -9,7 +9,8 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard import connection, csv_export, format, markup, outage
+from dashboard import connection, format, markup, outage
+from dashboard.cards import csv_export
 from dashboard.markup import Column, safe
 from dashboard.pace import watched
 from tasks.ledger import Ledger, activity

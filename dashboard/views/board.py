@@ -11,25 +11,15 @@ from functools import partial
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import (
-    allowed,
-    board_asking,
-    board_markup,
-    bulk_actions,
-    connection,
-    failures,
-    failures_markup,
-    markup,
-    outage,
-    saved_views,
-    searching,
-    tables,
-)
+from dashboard import connection, markup, outage
+from dashboard.acting import allowed, board_asking, bulk_actions
+from dashboard.cards import failures, saved_views, searching, tables
+from dashboard.drawing import board_markup, failures_markup
 from dashboard.lighter import Ready
-from dashboard.matching import Sort
-from dashboard.mirror import Mirror
+from dashboard.memory.matching import Sort
+from dashboard.memory.mirror import Mirror
+from dashboard.memory.queueing import Line
 from dashboard.pace import Outline, of, watched
-from dashboard.queueing import Line
 from dashboard.wanted import FAILURES, Cause, Wanted
 from tasks.access import Right
 from tasks.ledger.failures import FailureGroup

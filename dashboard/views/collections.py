@@ -6,20 +6,10 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from dashboard import (
-    actions,
-    allowed,
-    asking,
-    connection,
-    format,
-    held_back,
-    markup,
-    outage,
-    passages,
-    shelf_markup,
-    upkeep,
-    versions,
-)
+from dashboard import connection, format, markup, outage
+from dashboard.acting import actions, allowed, asking
+from dashboard.cards import held_back, passages, upkeep, versions
+from dashboard.drawing import shelf_markup
 from tasks import catalog
 from tasks.access import Right
 from tasks.errors import IngestboardError

@@ -12,18 +12,9 @@ from typing import BinaryIO
 import streamlit as st
 from redis.exceptions import RedisError
 
-from dashboard import (
-    actions,
-    allowed,
-    connection,
-    estimates,
-    folder_sync,
-    format,
-    markup,
-    outage,
-    previews,
-    recipe_form,
-)
+from dashboard import connection, format, markup, outage
+from dashboard.acting import actions, allowed
+from dashboard.cards import estimates, folder_sync, previews, recipe_form
 from tasks import catalog
 from tasks.access import Right
 from tasks.errors import CollectionNameRefused, IngestboardError

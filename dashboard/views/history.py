@@ -6,10 +6,13 @@ from datetime import UTC, datetime, time, timedelta
 
 import streamlit as st
 
-from dashboard import allowed, charts, connection, csv_export, markup, outage, panels
+from dashboard import connection, markup, outage
+from dashboard.acting import allowed
+from dashboard.cards import csv_export
+from dashboard.drawing import charts, panels
+from dashboard.drawing.panels import CUSTOM, PANELS, RANGES, Panel
 from dashboard.markup import Column, Figure, safe
 from dashboard.pace import watched
-from dashboard.panels import CUSTOM, PANELS, RANGES, Panel
 from tasks.access import Right
 from tasks.ledger import history
 from tasks.ledger.buckets import OTHER, UPKEEP

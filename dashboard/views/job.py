@@ -8,21 +8,11 @@ from datetime import UTC, datetime
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import (
-    actions,
-    allowed,
-    bulk_outcome,
-    company,
-    connection,
-    exports,
-    format,
-    job_markup,
-    markup,
-    outage,
-    standstill,
-    tables,
-)
-from dashboard.detail import Detail
+from dashboard import connection, exports, format, markup, outage
+from dashboard.acting import actions, allowed
+from dashboard.cards import bulk_outcome, company, standstill, tables
+from dashboard.drawing import job_markup
+from dashboard.memory.detail import Detail
 from dashboard.pace import Outline, of, watched
 from tasks.errors import JobNotFound
 from tasks.ledger import marks

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import actions, foreign_job, foreign_queue, queue_list
+from dashboard.acting import actions
+from dashboard.cards import foreign_job, foreign_queue, queue_list
 
 actions.told()
 rq_id = st.query_params.get("rq", "").strip()

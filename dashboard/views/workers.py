@@ -8,23 +8,15 @@ from functools import partial
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import (
-    actions,
-    allowed,
-    connection,
-    deciding,
-    format,
-    markup,
-    outage,
-    tables,
-    worker_actions,
-    workers_markup,
-)
-from dashboard.actions import Question
-from dashboard.mirror import Mirror
+from dashboard import connection, format, markup, outage
+from dashboard.acting import actions, allowed, deciding, worker_actions
+from dashboard.acting.actions import Question
+from dashboard.cards import tables
+from dashboard.drawing import workers_markup
+from dashboard.drawing.workers_markup import Host, Standing, standing
+from dashboard.memory.mirror import Mirror
+from dashboard.memory.readings import Seen
 from dashboard.pace import Outline, of, watched
-from dashboard.readings import Seen
-from dashboard.workers_markup import Host, Standing, standing
 from tasks.access import Right
 from tasks.ledger import Ledger, fleet
 from tasks.ledger.records import PoolRow, WorkerRow

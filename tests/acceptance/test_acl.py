@@ -122,7 +122,7 @@ def read_everything(ledger: Ledger, job_id: str) -> None:
 
 
 def _everything() -> Any:
-    from dashboard.query import parse
+    from dashboard.memory.query import parse
 
     return parse("")
 

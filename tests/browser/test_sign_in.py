@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from streamlit.web.server.starlette.starlette_server_config import TOKENS_COOKIE_NAME
 
-from dashboard.auth_answers import RETURN
+from dashboard.gate.auth_answers import RETURN
 from tasks.ledger import monitor
 from tasks.ledger.states import State
 from tests.browser.signed_board import ROLES, SignedBoard, recorded, shows, sign_in

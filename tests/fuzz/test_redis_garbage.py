@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from dashboard.feed import Feed
-from dashboard.query import parse
+from dashboard.memory.query import parse
 from tasks import bulk, repairs
 from tasks import settings as settings_of
 from tasks.access import PROGRAM

@@ -1,8 +1,8 @@
 """Pages through AppTest: the whole app over a ledger of the test's own, opened at an address.
 
 AppTest cannot sign in. A test that is about roles says who sits in front of the pages with the fixture `sits`, which
-takes the place of what a provider, a proxy or the sidebar's field would say (`dashboard.who.person`); everything behind
-that is the product. Calling it again is a role that changed while the page was open.
+takes the place of what a provider, a proxy or the sidebar's field would say (`dashboard.gate.who.person`); everything
+behind that is the product. Calling it again is a role that changed while the page was open.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Button
 
-from dashboard import connection, who
+from dashboard import connection
+from dashboard.gate import who
 from tasks.access import Person
 from tasks.ledger import Ledger
 

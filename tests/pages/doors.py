@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from rq import Queue, SimpleWorker
 from streamlit.testing.v1 import AppTest
 
-from dashboard import connection, saved_views
+from dashboard import connection
+from dashboard.cards import saved_views
 from tasks.access import Person, Right, Role
 from tasks.ledger import Ledger, control, failures, keys, saved, tokens
 from tasks.ledger.states import Action

@@ -12,9 +12,9 @@ from starlette.responses import PlainTextResponse
 from streamlit.web.server.starlette.starlette_app_utils import create_signed_value
 from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
 
-from dashboard.door import PERSON
-from dashboard.protection import Asgi, Receive, Scope, Send
-from dashboard.proxies import PEER
+from dashboard.gate.door import PERSON
+from dashboard.gate.protection import Asgi, Receive, Scope, Send
+from dashboard.gate.proxies import PEER
 from tasks import settings as settings_of
 from tasks.settings import Settings
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import connection, tokens_card, who
+from dashboard import connection
+from dashboard.cards import tokens_card
+from dashboard.gate import who
 from tasks.access import NEEDS, Person, Role, at_least
 from tasks.errors import TokenRefused
 from tasks.ledger import Ledger, activity, control, tokens

@@ -11,10 +11,11 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.testclient import TestClient
 
-from dashboard import api, connection, who
+from dashboard import api, connection
 from dashboard.api import entering
 from dashboard.api.door import Door
 from dashboard.api.doors import DOORS, NO_DOOR
+from dashboard.gate import who
 from tasks.access import NEEDS, Person, Right, Role, at_least
 from tasks.ledger import Ledger, activity, keys, tokens
 from tests.dumping import dumped

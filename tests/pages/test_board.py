@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from dashboard import board_markup, connection
-from dashboard.mirror import Mirror
+from dashboard import connection
+from dashboard.drawing import board_markup
+from dashboard.memory.mirror import Mirror
 from dashboard.pace import MOVING_S, STILL_S
 from tasks.ledger import Ledger, control, keys
 from tests.factories import submitted

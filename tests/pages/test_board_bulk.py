@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import bulk_actions, connection
+from dashboard import connection
+from dashboard.acting import bulk_actions
 from tasks import bulk
 from tasks.kinds import BULK
 from tasks.ledger import Ledger, control, monitor

@@ -11,10 +11,10 @@ from urllib.parse import quote
 import pytest
 
 from dashboard import server
-from dashboard.auth_answers import NOTICE, REFUSED, RETURN, UNREACHABLE, AuthAnswers
-from dashboard.door import NO_ROLE, NO_UPLOAD, NOT_SIGNED_IN, STRANGER, TWICE, Door
-from dashboard.protection import Asgi, Protected, Receive, Scope, Send
-from dashboard.proxies import Behind
+from dashboard.gate.auth_answers import NOTICE, REFUSED, RETURN, UNREACHABLE, AuthAnswers
+from dashboard.gate.door import NO_ROLE, NO_UPLOAD, NOT_SIGNED_IN, STRANGER, TWICE, Door
+from dashboard.gate.protection import Asgi, Protected, Receive, Scope, Send
+from dashboard.gate.proxies import Behind
 from tasks import settings as settings_of
 from tasks.settings import Settings
 from tests.pages.signing import asked, inside, roles_file, session, with_oidc, with_proxy

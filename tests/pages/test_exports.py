@@ -8,7 +8,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from dashboard import exports
-from dashboard.door import Door
+from dashboard.gate.door import Door
 from tasks.kinds import export_path
 from tasks.ledger import Ledger, store
 from tests.factories import claimed, submitted

@@ -8,7 +8,7 @@ from html import unescape
 import pytest
 
 from dashboard import connection
-from dashboard.failures import group_of
+from dashboard.cards.failures import group_of
 from dashboard.wanted import Cause
 from tasks import bulk
 from tasks.kinds import BULK

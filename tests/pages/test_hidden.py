@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import connection, csv_export
+from dashboard import connection
+from dashboard.cards import csv_export
 from tasks import bulk
 from tasks.access import Person, Role
 from tasks.ledger import Ledger, control, failures, history, keys, presence, saved, store

@@ -10,8 +10,9 @@ from typing import Any
 import altair as alt
 import pytest
 
-from dashboard import charts, csv_export, panels
-from dashboard.panels import PANELS, Panel
+from dashboard.cards import csv_export
+from dashboard.drawing import charts, panels
+from dashboard.drawing.panels import PANELS, Panel
 from tasks.ledger import Ledger, history, keys
 from tasks.ledger.buckets import Bucket
 from tasks.ledger.history import Point, Series

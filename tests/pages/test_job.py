@@ -7,7 +7,7 @@ import time
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.mirror import Mirror
+from dashboard.memory.mirror import Mirror
 from dashboard.pace import MOVING_S
 from tasks.kinds import EXPORT, export_path
 from tasks.ledger import Ledger, State, control, keys, monitor, presence, store

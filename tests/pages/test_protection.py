@@ -11,8 +11,8 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from dashboard import protection
-from dashboard.protection import Hosts, same_origin
+from dashboard.gate import protection
+from dashboard.gate.protection import Hosts, same_origin
 from tasks import settings as settings_of
 from tasks.errors import SettingsError
 from tests.pages.test_server import dashboard, free_port, health

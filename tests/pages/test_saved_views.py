@@ -6,7 +6,7 @@ import pytest
 from redis.exceptions import ConnectionError as RedisAway
 from streamlit.testing.v1 import AppTest
 
-from dashboard import saved_views
+from dashboard.cards import saved_views
 from tasks.ledger import Ledger, saved
 from tests.factories import submitted
 from tests.pages.conftest import Open, words_of

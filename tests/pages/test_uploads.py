@@ -23,10 +23,10 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
-from dashboard import uploads
-from dashboard.door import Door
-from dashboard.protection import Receive, Scope, Send
-from dashboard.uploads import AROUND_BYTES, AT_ONCE, FULL, TOO_LARGE, TOO_SLOW, Uploads
+from dashboard.gate import uploads
+from dashboard.gate.door import Door
+from dashboard.gate.protection import Receive, Scope, Send
+from dashboard.gate.uploads import AROUND_BYTES, AT_ONCE, FULL, TOO_LARGE, TOO_SLOW, Uploads
 from tasks import settings as settings_of
 from tests.pages.signing import asked, inside
 from tests.pages.test_server import dashboard, free_port, health

@@ -18,7 +18,7 @@ from redis.connection import AbstractConnection
 from redis.exceptions import NoPermissionError
 
 from dashboard.feed import PATIENCE, Feed
-from dashboard.mirror import Mirror
+from dashboard.memory.mirror import Mirror
 from tasks.errors import IngestboardError
 from tasks.ledger import Ledger, control, keys, monitor, packed
 from tasks.ledger.changes import Reader

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard.feed import Feed
-from dashboard.mirror import Mirror
-from dashboard.query import parse
+from dashboard.memory.mirror import Mirror
+from dashboard.memory.query import parse
 from tasks.errors import SubmissionRefused
 from tasks.ledger import Ledger, control, failures, keys, store
 from tasks.ledger.changes import Reader

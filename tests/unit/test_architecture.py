@@ -59,5 +59,7 @@ def _tells_a_library(node: ast.AST) -> bool:
 def test_no_file_of_the_dashboard_hides_another_package() -> None:
     """Streamlit may put the folder of the script on sys.path, where its files come before all others."""
     taken = {*sys.stdlib_module_names, "tasks", "workers", "dashboard", "streamlit", "redis", "rq", "lancedb"}
-    names = {path.stem for path in (ROOT / "dashboard").glob("*.py")} - {"__init__", "__main__"}
+    here = ROOT / "dashboard"
+    names = {path.stem for path in here.glob("*.py")} | {path.parent.name for path in here.glob("*/__init__.py")}
+    names -= {"__init__", "__main__"}
     assert not names & taken

@@ -10,7 +10,7 @@ import pytest
 from redis.exceptions import ConnectionError as RedisAway
 
 from dashboard.feed import BEAT_S, TICK_S, Feed
-from dashboard.query import Query
+from dashboard.memory.query import Query
 from tasks.access import PROGRAM
 from tasks.ledger import Ledger, control, keys
 from tasks.ledger.changes import Reader

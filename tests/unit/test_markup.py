@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from dashboard import board_markup, format, job_markup, markup
+from dashboard import format, markup
+from dashboard.drawing import board_markup, job_markup
 from tasks.ledger.records import DocumentRow, EventRow, JobRow, Receipt, StopReceipt, job_row
 from tasks.ledger.states import DocumentState, State
 

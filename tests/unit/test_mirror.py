@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from dashboard.matching import Sort
-from dashboard.mirror import Memory, Mirror
-from dashboard.query import Query, parse
-from dashboard.rows import LOGGED, Rows
+from dashboard.memory.matching import Sort
+from dashboard.memory.mirror import Memory, Mirror
+from dashboard.memory.query import Query, parse
+from dashboard.memory.rows import LOGGED, Rows
 from tasks.ledger.states import State
 from tests.board_rows import memory_of, mirror_of, row
 
@@ -132,7 +132,7 @@ def test_a_selection_that_fell_behind_the_log_begins_again() -> None:
 
 
 def test_selections_that_nobody_looks_at_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dashboard.mirror.PLACES", 250)
+    monkeypatch.setattr("dashboard.memory.mirror.PLACES", 250)
     mirror = many(100)
     first = mirror.memory.selection(Query(), Sort("title"))
     mirror.page(Query(), Sort("title"))

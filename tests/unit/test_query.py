@@ -8,10 +8,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dashboard.matching import NEWEST, SORTS, Matcher, Sort
-from dashboard.query import MOST_TERMS, NAMES, Query, Term, parse, suggest
-from dashboard.rows import Rows
-from dashboard.selection import Selection
+from dashboard.memory.matching import NEWEST, SORTS, Matcher, Sort
+from dashboard.memory.query import MOST_TERMS, NAMES, Query, Term, parse
+from dashboard.memory.rows import Rows
+from dashboard.memory.selection import Selection
+from dashboard.memory.suggestions import suggest
 from tasks.ledger import packed
 from tasks.ledger.packed import Packed
 from tests.board_rows import memory_of, mirror_of, row

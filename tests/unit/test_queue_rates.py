@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dashboard.queue_rates import GAP_S, Flow, QueueRates
+from dashboard.memory.queue_rates import GAP_S, Flow, QueueRates
 from tasks.ledger.foreign_rows import QueueRow
 
 EMPTY = QueueRow("emails", False, 0, None, 0, 0, 0, 0, 0, 0, 1)

@@ -7,7 +7,7 @@ import threading
 import pytest
 import redis
 
-from dashboard.readings import KEPT, Readings
+from dashboard.memory.readings import KEPT, Readings
 
 
 class Source:

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import pytest
 from rq import Queue
 
-from dashboard import connection, csv_export, tables
-from dashboard.matching import Sort
-from dashboard.query import parse
-from dashboard.queue_rates import QueueRates
+from dashboard import connection
+from dashboard.cards import csv_export, tables
+from dashboard.memory.matching import Sort
+from dashboard.memory.query import parse
+from dashboard.memory.queue_rates import QueueRates
 from tasks.ledger import Ledger, keys
 from tests.factories import run_to_publish, submitted
 

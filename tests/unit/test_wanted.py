@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.company import sentence
-from dashboard.searching import begun
+from dashboard.cards.company import sentence
+from dashboard.cards.searching import begun
 from dashboard.wanted import Cause, Wanted, states_of
 from tasks.ledger.states import State
 

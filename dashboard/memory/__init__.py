@@ -1,0 +1,1 @@
+"""What this process holds in memory for all who look: the mirror of the board, the jobs being watched, readings."""
