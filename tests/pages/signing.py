@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.responses import PlainTextResponse
 from streamlit.web.server.starlette.starlette_app_utils import create_signed_value
@@ -17,6 +19,8 @@ from dashboard.gate.protection import Asgi, Receive, Scope, Send
 from dashboard.gate.proxies import PEER
 from tasks import settings as settings_of
 from tasks.settings import Settings
+
+T = TypeVar("T")
 
 SECRET = "a secret of forty characters, or some more"
 ORIGIN = "http://127.0.0.1:8501"
@@ -83,7 +87,18 @@ async def inside(scope: Scope, receive: Receive, send: Send) -> None:
     await PlainTextResponse(f"inside {someone.name if someone else '-'}")(scope, receive, send)
 
 
-async def asked(
+def asked(app: Asgi, path: str, method: str = "GET", **more: Any) -> tuple[int, str, dict[str, str]]:
+    """Status, text and headers of the answer to one request."""
+    return alone(_asked(app, path, method, **more))
+
+
+def alone(work: Coroutine[Any, Any, T]) -> T:
+    """Run it in a loop and a thread of its own: where a browser is open, Playwright has a loop in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result(60)
+
+
+async def _asked(
     app: Asgi, path: str, method: str = "GET", *, kind: str = "http", peer: str = "10.0.0.7", headers: Any = ()
 ) -> tuple[int, str, dict[str, str]]:
     """Status, text and headers of the answer to one request, as a server would hand it on."""

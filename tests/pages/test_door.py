@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from dashboard.gate.protection import Asgi, Protected, Receive, Scope, Send
 from dashboard.gate.proxies import Behind
 from tasks import settings as settings_of
 from tasks.settings import Settings
-from tests.pages.signing import asked, inside, roles_file, session, with_oidc, with_proxy
+from tests.pages.signing import alone, asked, inside, roles_file, session, with_oidc, with_proxy
 
 OPEN = ("/", "/board", "/job", "/documents/", "/static/js/main.js", "/favicon.png", "/board.js", "/healthz")
 PARTS = ("/_stcore/health", "/_stcore/host-config")
@@ -36,7 +35,7 @@ EMAIL, GROUPS = "X-Forwarded-Email", "X-Forwarded-Groups"
 
 def ask(using: Settings, path: str, method: str = "GET", **more: Any) -> tuple[int, str]:
     app: Asgi = Door(inside, using)
-    return asyncio.run(asked(app, path, method, **more))[:2]
+    return asked(app, path, method, **more)[:2]
 
 
 # --- nobody ------------------------------------------------------------------------------------------
@@ -200,7 +199,7 @@ def test_the_client_is_whom_the_nearest_proxy_saw(tmp_path: Path, peer: str, for
         await inside(scope, receive, send)
 
     app = Behind(noting, with_proxy(tmp_path))
-    asyncio.run(asked(app, "/healthz", peer=peer, headers=[("x-forwarded-for", one) for one in forwarded]))
+    asked(app, "/healthz", peer=peer, headers=[("x-forwarded-for", one) for one in forwarded])
     assert seen == [(client, peer)]
 
 
@@ -217,7 +216,7 @@ def answered(
         await send({"type": "http.response.start", "status": status, "headers": told})
         await send({"type": "http.response.body", "body": b"Authentication error"})
 
-    found = asyncio.run(asked(Door(streamlit, using), path, **more))
+    found = asked(Door(streamlit, using), path, **more)
     return found[0], found[2]
 
 
@@ -281,9 +280,9 @@ def test_an_answer_without_a_session_is_told(tmp_path: Path) -> None:
         await Door(streamlit, with_oidc(tmp_path))(scope, receive, send)
         return str(dict(sent[0]["headers"])[b"location"], "ascii")
 
-    assert asyncio.run(once(b"code=1&state=2")) == f"/?{NOTICE}={REFUSED}"
-    assert asyncio.run(once(b"error=access_denied")) == f"/?{NOTICE}={REFUSED}"
-    assert asyncio.run(once(b"")) == "/"  # back from signing out at the provider
+    assert alone(once(b"code=1&state=2")) == f"/?{NOTICE}={REFUSED}"
+    assert alone(once(b"error=access_denied")) == f"/?{NOTICE}={REFUSED}"
+    assert alone(once(b"")) == "/"  # back from signing out at the provider
 
 
 # --- Streamlit's options -----------------------------------------------------------------------------
@@ -308,6 +307,6 @@ def test_cookies_are_secure_where_browsers_come_over_https_whatever_the_proxy_te
 
     for secure in (True, False):
         app = Protected(setting, with_oidc(tmp_path), secure=secure)
-        told = asyncio.run(asked(app, "/", headers=[("host", "127.0.0.1:8501")]))[2]["set-cookie"]
+        told = asked(app, "/", headers=[("host", "127.0.0.1:8501")])[2]["set-cookie"]
         assert ("Secure" in told) is secure
         assert "HttpOnly" in told
