@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
+from streamlit import config
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Button
 
@@ -21,6 +23,11 @@ from dashboard import connection
 from dashboard.gate import who
 from tasks.access import Person
 from tasks.ledger import Ledger
+
+# As the product has it: a full collection after every run of a page costs more than the page (dashboard/.streamlit).
+config.set_option("runner.postScriptGC", False)
+# AppTest looks through the metadata of all installed packages for components at every run: most of a test's time.
+manifest_scanner.scan_component_manifests = list  # type: ignore[assignment]
 
 APP = Path(__file__).parents[2] / "dashboard" / "app.py"
 Open = Callable[..., AppTest]
