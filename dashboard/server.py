@@ -105,6 +105,8 @@ def app(using: Settings) -> protection.Asgi:
     for option, setting in signing_in(using).items():
         config.set_option(option, setting)
     lighter.keep_options()
+    lighter.keep_themes()
+    lighter.tidy_less_often()
     secure = using.auth == "oidc" and who.provider(using).secure
     return proxies.Behind(protection.Protected(Door(made, using), using, secure=secure), using)
 
