@@ -38,7 +38,7 @@ from tasks.settings import Settings
 log = logging.getLogger("ingestboard.dashboard")
 
 SCRIPT = Path(__file__).parent / "app.py"
-# A full collection holds everybody up for a quarter of a second where 300 look on; so seldom, it is out of their p99.
+# A full collection holds all viewers up while it lasts; with one a minute memory levels off (benchmarks.viewers).
 COLLECT_EVERY_S = 60.0
 # Open WebSockets are told to go; a script run in hand gets this long.
 STOP_WITHIN_S = 1
